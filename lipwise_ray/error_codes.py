@@ -19,6 +19,7 @@ _OUTCOME = "Failure"
 """Record of the engine's where no error of ours was raised: its first argument is the blame, its second the code."""
 
 _MEANING = (
+    (errors.RequestError, "a request to the service: it is refused, and nothing changes"),
     (errors.InputError, "the row's input: this row fails, the others go on"),
     (errors.SetupError, "settings, weights or state: the run, or the row, does not start"),
     (errors.EngineError, "what runs the workers: the run stops, the same command goes on"),

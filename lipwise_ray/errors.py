@@ -6,7 +6,8 @@
     │   ├── MediaError        a video or audio file cannot be used
     │   ├── AudioError        the sound itself cannot be used
     │   ├── FaceError         the face that was asked for is not there
-    │   └── OutputError       the output's address cannot be written
+    │   ├── OutputError       the output's address cannot be written
+    │   └── RequestError      a request to the service cannot be answered as it stands
     ├── SetupError            the run stops before any work
     │   ├── SettingsError     an unknown or impossible setting
     │   ├── WeightsError      a checkpoint is missing, damaged or another network's
@@ -89,6 +90,10 @@ class FaceError(InputError):
 
 class OutputError(InputError):
     """The output's address cannot be written."""
+
+
+class RequestError(InputError):
+    """A request to the service is refused as it stands; nothing else changes."""
 
 
 class SetupError(LipwiseError):

@@ -30,6 +30,7 @@ from lipwise_ray.cli import (
     models,
     node_agent,
     preview,
+    serve,
     settings,
     status,
     synth,
@@ -88,6 +89,7 @@ app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("dub")(dub.dub)
 app.command("submit")(jobs.submit)
+app.command("serve")(serve.serve)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
 app.command("preview")(preview.preview)

@@ -29,6 +29,18 @@ State = Annotated[
         metavar="ADDRESS",
     ),
 ]
+ServiceOut = Annotated[
+    str | None,
+    typer.Option("--out", help="Folder or s3://, gs://, az:// prefix for outputs. Default: out in the folder."),
+]
+ServiceState = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        help="Where the queue and progress are kept: a folder, s3://, gs:// or az://. Default: state in the folder.",
+        metavar="ADDRESS",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(

@@ -12,13 +12,14 @@ import numpy as np
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import LANDMARKS
 from lipwise_ray.faces.people import People, Person, present
+from lipwise_ray.faces.pointed import person_at
 from lipwise_ray.faces.smoothing import reference_smooth
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
 _PLAIN = ("largest", "all", "left", "right", "center")
-SPEAKING, LIKE, BOX = "speaking", "like", "box"
-BY_PLACE = ("largest", "left", "right", "center", "index")
+SPEAKING, LIKE, BOX, AT = "speaking", "like", "box", "at"
+BY_PLACE = ("largest", "left", "right", "center", "index", AT)
 """Kinds of rules that know nobody: whom they leave out may be the one whom they choose, seen elsewhere."""
 
 _MOST_KNOWN_RULES = 1024
@@ -29,6 +30,7 @@ _YAW_BAND_DEG, _SIZE_BAND = 4.0, 0.08
 so far within: between the two it stays as it was. About twice the noise of five smoothed points."""
 
 _INDEX = re.compile(r"^index:(\d{1,6})$")
+_AT = re.compile(r"^at:" + ",".join([r"(\d{1,8})"] * 3) + "$")
 _BOX = re.compile(r"^box:" + ",".join([r"(-?\d{1,6})"] * 4) + "$")
 
 
@@ -36,8 +38,8 @@ _BOX = re.compile(r"^box:" + ",".join([r"(-?\d{1,6})"] * 4) + "$")
 class SelectionRule:
     """A parsed `faces` rule, as it was given in ``text``; equal rules may be written differently.
 
-    ``number`` belongs to ``index``, ``box`` (left, top, right, bottom) to ``box``, ``image`` (a path or address) to
-    ``like``.
+    ``number`` belongs to ``index``, and to ``at`` as that of a frame, whose ``point`` is a column and a row; ``box``
+    (left, top, right, bottom) belongs to ``box``, ``image`` (a path or address) to ``like``.
     """
 
     text: str = field(compare=False)
@@ -45,6 +47,7 @@ class SelectionRule:
     number: int = 0
     box: tuple[int, int, int, int] | None = None
     image: str = ""
+    point: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,9 @@ def parse_selection_rule(text: str) -> SelectionRule:
         return SelectionRule(text, rule)
     if match := _INDEX.match(rule):
         return SelectionRule(text, "index", number=int(match[1]))
+    if match := _AT.match(rule.replace(" ", "")):
+        frame, column, row = (int(n) for n in match.groups())
+        return SelectionRule(text, AT, number=frame, point=(column, row))
     if match := _BOX.match(rule.replace(" ", "")):
         top, bottom, left, right = (int(n) for n in match.groups())
         if bottom > top and right > left:
@@ -161,7 +167,7 @@ def parse_selection_rule(text: str) -> SelectionRule:
         "bad_faces",
         "faces",
         got=f"{text[:100]!r} is no rule for choosing faces",
-        must=f"one is {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N or box:top,bottom,left,right",
+        must=f"one is {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N, at:FRAME,X,Y or box:top,bottom,left,right",
         do="See the table of options in the README",
     )
 
@@ -172,7 +178,7 @@ portrait; minus infinity where it is too little.
 """
 
 
-def select_tracks(people: People, rule: SelectionRule, size: Size, likeness: Likeness | None = None) -> list[int]:
+def select_tracks(people: People, rule: SelectionRule, tracks: Tracks, likeness: Likeness | None = None) -> list[int]:
     """Return the numbers of the tracks to dub.
 
     The choice is made among the people of each shot; where they are followed over cuts among those of the whole video,
@@ -181,15 +187,16 @@ def select_tracks(people: People, rule: SelectionRule, size: Size, likeness: Lik
     ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips agree best with the audio, the
     largest where nobody is heard; someone alone in a shot is taken to speak. ``like`` takes the person who is most like
     the portrait, nobody in shots without anyone like it; those who are never there together may all be that person.
+    ``at`` takes the person whose box holds a point of a frame, in other shots only where people are followed over cuts.
 
     Args:
         people: Who is there.
         rule: Whom to dub.
-        size: Of the shown frame.
+        tracks: Of the whole video.
         likeness: Scores people, for ``speaking`` and ``like``; other rules do without.
 
     Raises:
-        FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`.
+        FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`; or ``at``, and nobody is there.
     """
     if rule.kind in (SPEAKING, LIKE) and likeness is None:
         raise FaceError(
@@ -200,7 +207,10 @@ def select_tracks(people: People, rule: SelectionRule, size: Size, likeness: Lik
         )
     if rule.kind == "all":
         return sorted(number for shot in people.shots for person in shot for number in person.tracks)
-    return sorted(number for shot in people.shots for number in _chosen(shot, rule, size.width, likeness))
+    if rule.point is not None:
+        return person_at(people, tracks, rule.number, rule.point)
+    width = tracks.size.width
+    return sorted(number for shot in people.shots for number in _chosen(shot, rule, width, likeness))
 
 
 def _chosen(people: list[Person], rule: SelectionRule, width: int, likeness: Likeness | None) -> Sequence[int]:

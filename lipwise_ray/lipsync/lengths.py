@@ -10,7 +10,7 @@ import numpy as np
 
 from lipwise_ray.values import I64Array, round_half_up
 
-LengthRule = Literal["audio", "video", "shortest"]
+LengthRule = Literal["audio", "video", "shortest", "longest"]
 ExtendRule = Literal["pingpong", "loop", "hold"]
 
 
@@ -59,10 +59,16 @@ def output_sequence(clock: SourceClock, audio_s: Fraction, length: LengthRule, e
     Args:
         clock: The used source frames.
         audio_s: Exact duration of the new audio.
-        length: ``audio``, ``video`` or ``shortest``.
+        length: ``audio``, ``video``, ``shortest`` or ``longest``.
         extend: Rule by which a source that is too short goes on.
     """
-    wanted_s = {"audio": audio_s, "video": clock.total_s, "shortest": min(audio_s, clock.total_s)}[length]
+    lengths_s = audio_s, clock.total_s
+    wanted_s = {
+        "audio": audio_s,
+        "video": clock.total_s,
+        "shortest": min(lengths_s),
+        "longest": max(lengths_s),
+    }[length]
     if clock.rate is not None:
         count = max(1, round_half_up(wanted_s * clock.rate))
         return Sequence(extended(len(clock.duration), count, extend), np.arange(count, dtype=np.int64), count)

@@ -40,6 +40,15 @@ class Prices(BaseModel):
     as_of: str
     machine: Annotated[tuple[Machine, ...], Field(min_length=1)]
 
+    def most(self, most_s: float) -> float:
+        """Return the costs of so many GPU seconds on demand, on the list's first machine.
+
+        Args:
+            most_s: GPU seconds at worst.
+        """
+        first = self.machine[0]
+        return most_s / _SECONDS_AN_HOUR * first.on_demand / first.gpus
+
     def lines(self, least_s: float, most_s: float) -> list[str]:
         """Return the costs of so many GPU seconds on each machine: at best on spot, at worst on demand.
 

@@ -134,6 +134,7 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         "audio": audio_s,
         "video": video_s,
         "shortest": min(audio_s, video_s),
+        "longest": max(audio_s, video_s),
         "fit": fitted_s["audio" if row.speakers or (row.script and row.script.file) else timing.fit],
     }
     length_s = lengths_s["audio" if is_still else timing.length]

@@ -48,7 +48,12 @@ class ModelRequirements:
         both."""
 
     def all_of(
-        self, source: SettingsSource, rows: Iterable[Row], of: Callable[[Settings, Row], Checkpoints] | None = None
+        self,
+        source: SettingsSource,
+        rows: Iterable[Row],
+        of: Callable[[Settings, Row], Checkpoints] | None = None,
+        *,
+        may_be_none: bool = False,
     ) -> list[ModelRequest]:
         """Return the models that workers have to load for these rows, each combination once.
 
@@ -56,6 +61,7 @@ class ModelRequirements:
             source: Their settings.
             rows: The rows.
             of: Says what a row needs; what dubbing does without it.
+            may_be_none: Others may come where all of these are left out.
 
         Rows whose checkpoints cannot be used are left out, for they are refused when their turn comes.
 
@@ -85,7 +91,7 @@ class ModelRequirements:
             key = f"{checkpoints} {settings.lipsync} {settings.restore} {settings.detect} {settings.composite}"
             if key not in found:
                 found[key] = ModelRequest(settings, checkpoints)
-        if problem and not found:
+        if problem and not found and not may_be_none:
             raise problem
         return list(found.values())
 

@@ -13,8 +13,9 @@ from lipwise_ray.pipeline.dubbing.row_digest import RowDigests
 from lipwise_ray.pipeline.dubbing.task_parts import RowPart
 from lipwise_ray.pipeline.flows.known_rows import KnownRows, RecheckedRow
 from lipwise_ray.pipeline.flows.task_kinds import KnownRow
-from lipwise_ray.pipeline.manifest.row_table import Row, Variant, Waiting
+from lipwise_ray.pipeline.manifest.row_table import Row, Variant
 from lipwise_ray.runs.model_requirements import ModelRequirements
+from lipwise_ray.runs.row_supply import WaitingRows
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.work import RunFacts, Work, Workers
 from lipwise_ray.scheduler.engine import failure_of
@@ -37,7 +38,7 @@ class RowSource:
     """Source of a run's rows.
 
     Attributes:
-        waiting: The manifest's rows.
+        waiting: The rows.
         source: Settings.
         requirements: Finds checkpoints.
         work: What is done with each row.
@@ -46,7 +47,7 @@ class RowSource:
         known: What earlier runs had done; None where nobody looks.
     """
 
-    waiting: Waiting
+    waiting: WaitingRows
     source: SettingsSource
     requirements: ModelRequirements
     work: Work
@@ -69,7 +70,8 @@ class RowSource:
     def jobs(self) -> Iterator[Job]:
         """Yield rows and batches ready to be worked on, in the order of the rows' admission rounds.
 
-        None stands for those that are to come once a batch has ended. Rows that cannot start are refused.
+        None stands for those that are to come: once a batch has ended, or somebody adds some. Rows that cannot start
+        are refused.
         """
         batch: KnownRows | None = None
         while True:
@@ -89,7 +91,7 @@ class RowSource:
                 self._batches += 1
                 yield batch
                 batch = None
-            elif row is None and not self._batches and not self._again:
+            elif row is None and not (self._batches or self._again or self.waiting.is_open):
                 return
             elif row is None:
                 yield None

@@ -15,11 +15,13 @@ from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
 from lipwise_ray.reports.write import write_report
-from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.runs.kept_engine import KeptEngine
 from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, ProgressCallback, RunEnded
 from lipwise_ray.runs.report import Report
+from lipwise_ray.runs.row_supply import RowSupply
 from lipwise_ray.runs.run_inputs import registry_of
 from lipwise_ray.runs.run_request import kept
+from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.submit import evaluate, work_through
 from lipwise_ray.runs.work import Dubbing
 from lipwise_ray.scheduler.engine import Engine
@@ -42,10 +44,35 @@ class RowsRunner:
         stop: Asked often; once it says yes, running tasks have `engine.stop_s` to end.
     """
 
-    source: LoadedSettings
+    source: SettingsSource
     models: str | Path | None
     tell: ProgressCallback
     stop: Callable[[], bool]
+
+    def dub_queue(self, queue: RowSupply, out: str, state: str, engine: KeptEngine) -> Report:
+        """Dub rows that are added meanwhile, on an engine that stays.
+
+        Args:
+            queue: The rows.
+            out: Outputs go under this folder or prefix.
+            state: Where the state is.
+            engine: The engine.
+
+        Raises:
+            SetupError: Nothing can start: settings, state or workers are wrong.
+        """
+        listener = EventListener(self.tell, 0)
+        return work_through(
+            queue,
+            self.source,
+            registry_of(self.source.for_run(), self.models),
+            Dubbing(out, state, listener.problem),
+            state=state,
+            make_engine=engine.lend,
+            listener=listener,
+            stop=self.stop,
+            release=engine.take_back,
+        )
 
     def dub(
         self,

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from lipwise_ray.backends.factory import meter_for
@@ -20,12 +21,12 @@ from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import NOTHING
-from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.pipeline.quality.evaluation_sums import overall_distance
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.row_source import FEWEST_ROWS, RowSource
+from lipwise_ray.runs.row_supply import RowSupply
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.work import Evaluation, RunFacts, Work
 from lipwise_ray.scheduler.deadlines import Deadlines
@@ -45,7 +46,7 @@ from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, Request, Ru
 from lipwise_ray.state.shapes import adapter_of, record_of, typed
 from lipwise_ray.state.shards import Shard, held, place_of
 from lipwise_ray.state.speeds import write_speeds
-from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, to_json
+from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, read_json, to_json
 from lipwise_ray.storage.address import is_within
 from lipwise_ray.storage.cache import machine_folder, named_scratch, own_folder
 from lipwise_ray.storage.scratch import scratch_file
@@ -58,10 +59,18 @@ _RENDERING_BYTES, _RESTORING_BYTES = 4 << 30, 12 << 30
 
 
 EngineMaker = Callable[[WorkerConfig], Engine]
+EngineRelease = Callable[[Engine, bool], None]
+"""Takes the engine once its run is over, and whether it has nothing left to do."""
+
+
+def close(engine: Engine, is_idle: bool) -> None:  # noqa: FBT001  # the role has no names
+    """Release an engine that was made for one run."""
+    del is_idle
+    engine.close()
 
 
 def work_through(
-    manifest: Manifest,
+    manifest: RowSupply,
     source: SettingsSource,
     registry: Registry,
     work: Work,
@@ -74,8 +83,9 @@ def work_through(
     request: Request | None = None,
     verify: bool = False,
     night: NightFacts | None = None,
+    release: EngineRelease = close,
 ) -> Report:
-    """Do the same with every row of a manifest, or of the shard that is left of it (`Manifest.keep`).
+    """Do the same with every row of a manifest, of the shard that is left of it (`Manifest.keep`), or of a queue.
 
     Rows that are done already are left alone; rows that got stuck go on where they stopped. Bad rows are recorded as
     failed.
@@ -93,6 +103,7 @@ def work_through(
         request: What asked for it, for `retry`.
         verify: Read finished outputs, and make those again that are not what was published.
         night: The night that this is part of; None for none.
+        release: Takes the engine when the run is over; it is closed without.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
@@ -116,7 +127,8 @@ def work_through(
         for request_key in place.names(layout.CONTROL):
             place.remove(request_key)  # it was meant for a driver before this one
         requirements = ModelRequirements(registry, gpu=False)
-        prepare = requirements.all_of(source, manifest.variants, of)  # before any worker starts: mistakes show at once
+        # Before any worker starts: mistakes show at once.
+        prepare = requirements.all_of(source, manifest.variants, of, may_be_none=manifest.is_open)
         config = WorkerConfig(
             state=store.address,
             scratch=str(scratch),
@@ -127,14 +139,13 @@ def work_through(
             gpu_need_bytes=_gpu_need_bytes(run_settings),
             machine_folder=own,
         )
-        engine = make_engine(config)
+        engine, is_idle = make_engine(config), False
         try:
             if engine.device != "cpu":
                 requirements = ModelRequirements(registry, gpu=True)
-                prepare = requirements.all_of(source, manifest.variants, of)
+                prepare = requirements.all_of(source, manifest.variants, of, may_be_none=manifest.is_open)
             listener.run_started(run_id, engine.description)
-            notes = requirements.notes
-            for note in notes:
+            for note in requirements.notes:
                 listener.note(note)
             meter = meter_for(engine_settings, place.address, manifest.good + manifest.bad, night)
             if manifest.good:
@@ -155,26 +166,27 @@ def work_through(
                 active_rows=engine_settings.active_rows,
                 active_chunks=engine_settings.active_chunks,
             )
-            _record_run(store, run_id, manifest, run_settings, work.out, request, notes)
+            _record_run(store, run_id, manifest, run_settings, work.out, request, requirements.notes)
             _record_rows(store, run_id, manifest, work.out, scratch)
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
-            facts = RunFacts(engine.device, verify)
             try:
                 known = None if verify else _known_rows(store, manifest, listener)
-                rows = RowSource(manifest.waiting(), source, requirements, work, facts, run, known)
+                waiting = manifest.waiting(partial(_record_growth, store, run_id, manifest, work.out, scratch))
+                rows = RowSource(waiting, source, requirements, work, RunFacts(engine.device, verify), run, known)
                 run.work(rows.jobs(), Ending(engine_settings.stop_s, stop, is_over))
+                is_idle = not (run.stopped or dispatcher.running)
             finally:
                 with suppress(StorageError):  # it was told of
                     meter.close()
         finally:
-            engine.close()
+            release(engine, is_idle)
     return _report(run, manifest, time.monotonic() - begun, work.out)
 
 
-def _known_rows(store: Store, manifest: Manifest, listener: Listener) -> DoneRows | None:
+def _known_rows(store: Store, manifest: RowSupply, listener: Listener) -> DoneRows | None:
     """Return rows that earlier runs had done; None where they are not worth a look, or not to be had."""
-    if manifest.good < FEWEST_ROWS:
+    if manifest.good < FEWEST_ROWS or manifest.is_open:
         return None
     try:
         return DoneRows(store, manifest.rows_total)
@@ -245,7 +257,7 @@ def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
 def _record_run(
     store: Store,
     run_id: str,
-    manifest: Manifest,
+    manifest: RowSupply,
     settings: Settings,
     out: str,
     request: Request | None,
@@ -268,7 +280,14 @@ def _record_run(
     store.write(layout.run_record(run_id), to_json(record_of(record)))
 
 
-def _record_rows(store: Store, run_id: str, manifest: Manifest, out: str, scratch: Path) -> None:
+def _record_growth(store: Store, run_id: str, manifest: RowSupply, out: str, scratch: Path) -> None:
+    """Write down that there are more rows."""
+    key = layout.run_record(run_id)
+    store.write(key, to_json({**(read_json(store, key) or {}), "rows": manifest.good + manifest.bad}))
+    _record_rows(store, run_id, manifest, out, scratch)
+
+
+def _record_rows(store: Store, run_id: str, manifest: RowSupply, out: str, scratch: Path) -> None:
     """Write down the rows that are to be done, so that whoever looks at a stopped run knows which are not."""
     with scratch_file(scratch, "planned.jsonl") as temporary:
         with temporary.open("wb") as file:
@@ -278,7 +297,7 @@ def _record_rows(store: Store, run_id: str, manifest: Manifest, out: str, scratc
         store.put_file(layout.planned(run_id), temporary)
 
 
-def _report(run: Run, manifest: Manifest, seconds: float, out: str) -> Report:
+def _report(run: Run, manifest: RowSupply, seconds: float, out: str) -> Report:
     run.count_unfinished()
     totals = run.totals
     report = Report(
@@ -317,7 +336,7 @@ def _end_of(report: Report) -> RunEnd:
 
 
 def evaluate(
-    manifest: Manifest,
+    manifest: RowSupply,
     source: SettingsSource,
     registry: Registry,
     *,

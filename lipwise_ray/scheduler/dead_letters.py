@@ -42,3 +42,33 @@ def in_quarantine(store: Store, task_id: str) -> Failure:
         "quarantined",
         f"task {task_id}: is in quarantine: {why} Lift it with `lipwise-ray retry`, see {layout.dead_letter(task_id)}.",
     )
+
+
+class KnownLetters:
+    """Dead letters of a state, by which tasks are refused; they are listed once.
+
+    Args:
+        store: The state.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._keys: set[str] | None = None
+
+    def add(self, key: str) -> None:
+        """Take note of one that was written."""
+        if self._keys is not None:
+            self._keys.add(key)
+
+    def refusal(self, task_id: str) -> Failure | None:
+        """Return the failure of a task that is in quarantine; None where it is not, or was taken out since."""
+        if self._keys is None:
+            self._keys = quarantine.keys(self._store)
+        key = layout.dead_letter(task_id)
+        if key not in self._keys:
+            return None
+        self._store.forget(key)
+        if self._store.size(key) is None:
+            self._keys.remove(key)
+            return None
+        return in_quarantine(self._store, task_id)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from lipwise_ray.errors import StorageError
-from lipwise_ray.scheduler.dead_letters import dead_letter, in_quarantine
+from lipwise_ray.scheduler.dead_letters import KnownLetters, dead_letter
 from lipwise_ray.scheduler.deadlines import Deadlines, StallWatch
 from lipwise_ray.scheduler.engine import DEVICE_ERROR, Engine, Outcome, WorkerSlot
 from lipwise_ray.scheduler.entry import Done, Entry, Lease, Subscriber
@@ -27,7 +27,7 @@ from lipwise_ray.scheduler.retry_policy import (
 )
 from lipwise_ray.scheduler.slot_choice import LaneWorkers, SlotChoice, no_worker_can
 from lipwise_ray.scheduler.task import Failure, Lane, Task
-from lipwise_ray.state import events, layout, quarantine
+from lipwise_ray.state import events, quarantine
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.shapes import LeaseRecord
 from lipwise_ray.state.store import Store
@@ -72,14 +72,15 @@ class Dispatcher:
     _leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
     _doomed: dict[str, Entry] = field(default_factory=dict[str, Entry])
     _refused: list[tuple[Task, Subscriber, Failure]] = field(default_factory=list[tuple[Task, Subscriber, Failure]])
-    _letters: set[str] | None = None
     _done: Done = field(default_factory=Done)
     _stalls: StallWatch = field(init=False)
+    _letters: KnownLetters = field(init=False)
     _wants_others: set[Lane] = field(default_factory=set[Lane])
     """Lanes in which tasks wait for another worker than those that are there."""
 
     def __post_init__(self) -> None:
         self._stalls = StallWatch(self.deadlines)
+        self._letters = KnownLetters(self.store)
 
     def add(self, task: Task, subscriber: Subscriber) -> None:
         """Queue a task, or join one of the same id; one in quarantine is refused at the next step.
@@ -92,10 +93,9 @@ class Dispatcher:
         if known is not None:
             known.subscribers.append((task, subscriber))
             return
-        if self._letters is None:
-            self._letters = quarantine.keys(self.store)
-        if layout.dead_letter(task.id) in self._letters:
-            self._refused.append((task, subscriber, in_quarantine(self.store, task.id)))
+        refusal = self._letters.refusal(task.id)
+        if refusal is not None:
+            self._refused.append((task, subscriber, refusal))
             return
         self._entries[task.id] = Entry(task, [(task, subscriber)], may_be_done=task.id in self._done)
         self._ready[task.lane].push(task)
@@ -363,8 +363,7 @@ class Dispatcher:
             return entry.last
         letter = quarantine.write(self.store, dead_letter(entry.task, entry.history, self.store.address))
         self.meter.quarantined(entry.task.kind.name)
-        if self._letters is not None:
-            self._letters.add(letter)
+        self._letters.add(letter)
         self._note(entry, events.TaskQuarantined(letter=letter))
         message = f"{entry.last.message} In quarantine after {entry.attempts} attempts: {letter}"
         return replace(entry.last, message=message)

@@ -54,7 +54,7 @@ class RowBatch(Protocol):
 
 
 Job: TypeAlias = RowJob | RowBatch | None
-"""Next work of a run; None where there is none before a batch has ended."""
+"""Next work of a run; None where there is none before a batch has ended, or somebody adds some."""
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
 from lipwise_ray.scheduler.admission import Admission
+from lipwise_ray.scheduler.cancel_requests import CancelRequests
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.engine import failure_of
@@ -31,7 +32,7 @@ from lipwise_ray.state.store import Store, to_json
 
 _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S, _SOON_S = 0.5, 0.1
-_CHECK_S, _TICK_S = 1.0, 0.25
+_TICK_S = 0.25
 Onward = TypeVar("Onward")
 
 
@@ -161,17 +162,18 @@ class Run:
     cancelled: bool = False
     """The whole run was cancelled: rows that were not begun stay so."""
     _unwanted: set[str] = field(default_factory=set[str])
-    _checked_s: float = 0.0
     _source_empty: bool = False
     _batches: int = 0
     """Batches that have not ended."""
     _ticked_s: float = -math.inf
     _awaiting_admission: dict[int, list[Task]] = field(default_factory=dict[int, list[Task]])
     _admission: Admission = field(init=False)
+    _requests: CancelRequests = field(init=False)
     notices: RunNotices = field(init=False)
 
     def __post_init__(self) -> None:
         self._admission = Admission(self.active_chunks)
+        self._requests = CancelRequests(self.place)
         self.notices = RunNotices(self.id, self.store, self.listener)
 
     @property
@@ -266,18 +268,14 @@ class Run:
 
     def _look_for_requests(self) -> None:
         """Cancel the rows, or the run, that `lipwise-ray cancel` names."""
-        now = time.monotonic()
-        if now - self._checked_s < _CHECK_S:
-            return
-        self._checked_s = now
-        for key in self.place.names(layout.CONTROL):
-            self.cancelled = self.cancelled or key == layout.CANCEL_RUN
-            name = key.rsplit("/", 1)[-1].removeprefix("cancel-").removesuffix(".json")
-            for running in list(self._active.values()):
-                if self.cancelled or name in (running.job.flow.job_id, running.job.id):
-                    running.cancel()
-            self._unwanted.add(name)  # it may wait in the manifest still
-            self.place.remove(key)
+        for name in self._requests.taken():
+            self.cancelled = self.cancelled or name is None
+            active = list(self._active.values())
+            meant = [one for one in active if self.cancelled or name in (one.job.flow.job_id, one.job.id)]
+            for running in meant:
+                running.cancel()
+            if name and not meant:  # it may wait in the manifest still
+                self._unwanted.add(name)
 
     def _begin(self, job: RowJob) -> None:
         running = _Running(self, job, time.monotonic())
@@ -285,9 +283,10 @@ class Run:
         self.tenants_at_work[job.tenant] += 1
         self.listener.row_started(job.row, job.id)
         if job.id in self._unwanted:
+            self._unwanted.remove(job.id)  # a queue may give it once more, because somebody wants it again
             running.cancel()
-            return
-        running.begin()
+        else:
+            running.begin()
 
     def admit(self, running: _Running, tasks: list[Task], kind: AnyKind) -> None:
         """Let a row's tasks of a kind begin, or wait until those rows of its tenant that were admitted leave room."""

@@ -18,7 +18,7 @@ from lipwise_ray.settings.unions import TEXT, UNION_TAG
 _MOST_BYTES = 1 << 20
 _MOST_LEVELS = 16
 _MOST_SHOWN = 200
-_RETRIED = ("lipsync", "detect", "faces", "source", "timing", "composite", "restore", "encode")
+DECIDE_LOOK = ("lipsync", "detect", "faces", "source", "timing", "composite", "restore", "encode")
 """Sections that decide what a video looks like."""
 
 
@@ -62,10 +62,10 @@ def fallbacks(settings: Settings) -> list[Settings]:
     found: list[Settings] = []
     for number, changes in enumerate(settings.gate.retry, 1):
         where = f"gate.retry {number}"
-        odd = [name for name in changes if name not in _RETRIED]
+        odd = [name for name in changes if name not in DECIDE_LOOK]
         if odd or not changes:
             happened = f"one attempt cannot change {', '.join(odd)}" if odd else "changes nothing"
-            raise SettingsError("settings", where, got=happened, do=f"It may change {', '.join(_RETRIED)}")
+            raise SettingsError("settings", where, got=happened, do=f"It may change {', '.join(DECIDE_LOOK)}")
         merged = json.loads(settings.model_dump_json(exclude={"gate": {"retry"}}))
         origin: dict[str, str] = {}
         _merge(merged, changes, where, origin, "")

@@ -1,7 +1,7 @@
 """Run settings: TOML sections, strict. Defaults are the `quality` preset.
 
 The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`, `mix` and
-`encode.audio` in `sound`.
+`encode.audio` in `sound`, `service` in `service`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
 from lipwise_ray.settings.picture import MIN_RESTORED_PX, CompositeSettings, PrecisionSetting, RestoreSettings, Share
+from lipwise_ray.settings.service import ServiceSettings
 from lipwise_ray.settings.sound import AudioEncodeSettings, MixSettings
 from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
@@ -98,8 +99,8 @@ class FacesSettings(Section):
     """Selection of the face that is dubbed."""
 
     select: str = "largest"
-    """``largest``, ``all``, ``left``, ``right``, ``center``, ``index:N``, ``speaking``, ``like:IMAGE``, or
-    ``box:top,bottom,left,right``."""
+    """``largest``, ``all``, ``left``, ``right``, ``center``, ``index:N``, ``speaking``, ``like:IMAGE``,
+    ``at:FRAME,X,Y`` or ``box:top,bottom,left,right``."""
     active_speaker: str = "auto"
     """Tells whose lips move as in speech, for ``speaking``: a name of the registry, ``none``, or ``auto`` for
     lr_asd_talkset where that is installed."""
@@ -189,9 +190,9 @@ class SourceSettings(Section):
 class TimingSettings(Section):
     """Length of the output."""
 
-    length: Literal["audio", "video", "shortest", "fit"] = "audio"
-    """The output lasts as long as the audio, the video, or the shorter one; with ``fit`` they are made equally long,
-    and what each of a row's speakers says is made as long as the time from its start to its end."""
+    length: Literal["audio", "video", "shortest", "longest", "fit"] = "audio"
+    """The output lasts as long as the audio, the video, or the shorter or longer of them; with ``fit`` they are made
+    equally long, and what each of a row's speakers says is made as long as the time from its start to its end."""
     fit: Literal["audio", "video", "both"] = "audio"
     """Made longer or shorter by ``fit``: the audio, at its own pitch; the video, by frames that are shown twice or left
     out, at cuts and in pauses first; or both by the same factor. Where speakers' audio and cues have times, the video
@@ -358,6 +359,7 @@ class Settings(Section):
     paths: PathsSettings = PathsSettings()
     limits: LimitsSettings = LimitsSettings()
     manifest: ManifestSettings = ManifestSettings()
+    service: ServiceSettings = ServiceSettings()
 
     @model_validator(mode="after")
     def _gate_can_be_passed(self) -> Self:
@@ -371,7 +373,6 @@ class Settings(Section):
 
         Names and files of checkpoints are among them; in the ids of jobs their hashes stand instead.
         """
-        texts = {"tts": True}  # they count by the samples of their speech
         # A bound that nobody set decides nothing that the version of the pipeline does not.
         bound = {"min_face_px"} if self.restore.min_face_px == MIN_RESTORED_PX else set[str]()
         fit = {"max_stretch"} if self.timing.length == "fit" else {"max_stretch", "fit"}
@@ -383,12 +384,13 @@ class Settings(Section):
                 "paths": True,
                 "limits": True,
                 "manifest": True,
+                "service": True,
                 "score": True,
                 "gate": True,
                 "asr": True,
                 "diarise": True,
                 "encode": {"tracks": True, "audio": loudness},  # what tracks make of a row counts by itself
-                **texts,
+                "tts": True,  # texts count by the samples of their speech
                 "timing": fit,  # a bound only decides whether there is a result
                 "mix": True,  # it decides where a row has a background, and is beside that in its job's id
                 "lipsync": {"batch_frames"},

@@ -34,6 +34,12 @@ NIGHTS = "nights"
 NIGHT_LOCK = "night-lock"
 """Under it is the lease of whoever works through the backlog."""
 
+SERVICE = "service"
+"""Folder of a service's queue; under `SERVICE_LOCK` is the lease of the server that has it."""
+SERVICE_LOCK = f"{SERVICE}/lock"
+SERVICE_JOBS, SERVICE_BATCHES = f"{SERVICE}/jobs", f"{SERVICE}/batches"
+SERVICE_ASSETS, SERVICE_WEBHOOKS = f"{SERVICE}/assets", f"{SERVICE}/webhooks"
+
 
 _FIXED = re.compile(
     rf"({SCANS}|{SOUNDS})/.+|{SPEECH}/[^/]+/[0-9a-f]{{64}}\.wav|{JOBS}/[^/]+/(plan\.json|plan\.npz|(segments|sound|mix|stretched|scores|measures)/.+)"
@@ -335,3 +341,28 @@ def dead_letter(task_id: str) -> str:
 def cancel(job_id: str) -> str:
     """Return the key that asks the driver to cancel a job, or the row of that id."""
     return f"{CONTROL}/cancel-{job_id}.json"
+
+
+def service_job(job_id: str) -> str:
+    """Return the key of the record of a service's job."""
+    return f"{SERVICE_JOBS}/{job_id}.json"
+
+
+def service_batch(batch_id: str) -> str:
+    """Return the key of the record of jobs that were handed to a service together."""
+    return f"{SERVICE_BATCHES}/{batch_id}.json"
+
+
+def service_request(digest: str) -> str:
+    """Return the key of the record of a request that a service's client gave a key of its own."""
+    return f"{SERVICE}/requests/{digest}.json"
+
+
+def service_asset(asset_id: str) -> str:
+    """Return the key of the record of a file that was sent to the service."""
+    return f"{SERVICE_ASSETS}/{asset_id}.json"
+
+
+def service_webhook(call_id: str) -> str:
+    """Return the key of the record of a call that the service owes."""
+    return f"{SERVICE_WEBHOOKS}/{call_id}.json"

@@ -193,9 +193,14 @@ def as_json(data: bytes | None) -> Json | None:
     return record if known is None or known == _checksum(record) else None
 
 
-def to_json(record: Json) -> bytes:
-    """Return a record as readable JSON, without secrets, and with a checksum by which damage is seen."""
-    text = json.dumps(scrub(record), sort_keys=True, ensure_ascii=False)
+def to_json(record: Json, *, keeps_secrets: bool = False) -> bytes:
+    """Return a record as readable JSON, with a checksum by which damage is seen.
+
+    Args:
+        record: The record.
+        keeps_secrets: Keep what else is left out: the signatures of addresses, for example.
+    """
+    text = json.dumps(record if keeps_secrets else scrub(record), sort_keys=True, ensure_ascii=False)
     plain: Json = json.loads(_LONE_SURROGATE.sub(_spelt_in_json, text))
     whole = {**plain, _CHECKSUM: _checksum(plain)}
     return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode()

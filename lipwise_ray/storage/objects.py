@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from obstore import GetResult
 
 _STREAM_BYTES = 8 << 20
+_PART_BYTES = 256 << 10
+"""Of what goes on to a client at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,22 @@ class Bucket:
             except NotModifiedError:
                 return Download(self._where(key), None)
         return Download(self._where(key), answer)
+
+    def stream(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield a part of an object, block by block.
+
+        Args:
+            key: The object's.
+            start: Number of its first byte.
+            stop: Number of the byte behind it; there is at least one byte.
+
+        Raises:
+            StorageError: The store refused, or there is no such object.
+        """
+        with self._errors(key, "cannot be read"):
+            answer = obstore.get(self._store, self._prefix + key, options={"range": (start, stop)})
+            for block in answer.stream(min_chunk_size=_PART_BYTES):
+                yield bytes(block)
 
     def download(self, key: str, target: Path, on_block: Callable[[], None] = lambda: None) -> ObjectInfo | None:
         """Write an object to a file; None where there is none.

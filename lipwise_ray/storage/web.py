@@ -177,7 +177,7 @@ class WebFile:
 
     @contextmanager
     def _asked(self, address: str) -> Generator[urllib3.BaseHTTPResponse]:
-        url = _parsed(address)
+        url = plain_url(address)
         host = (url.host or "").strip("[]")
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
@@ -276,8 +276,12 @@ def is_public(place: str) -> bool:
     return address.is_global and not address.is_multicast and not any(address in network for network in _OF_ONE_NETWORK)
 
 
-def _parsed(address: str) -> Url:
-    """Return an address's parts, as the connection will be made; the policy must have read them the same."""
+def plain_url(address: str) -> Url:
+    """Return an address's parts, as the connection will be made; the policy must have read them the same.
+
+    Raises:
+        MediaError: It is no plain http or https address.
+    """
     try:
         url = parse_url(address)
     except LocationParseError:

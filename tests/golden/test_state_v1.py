@@ -29,6 +29,8 @@ LATER = {
     "stretch_video",
     "spoken_by",
     "further_languages",
+    "settings.service",
+    *(f"settings.service.{key}" for key in ("body_mb", "keep_days", "queue", "requests_per_minute", "upload_gb")),
 }
 """Names in records that these did not have when the golden one was made."""
 

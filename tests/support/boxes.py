@@ -64,7 +64,7 @@ def link_boxes(found: Detections, spans: list[Span] | None = None, gap: int = 10
 def chosen_tracks(tracks: Tracks, rule: SelectionRule, likeness: Likeness | None = None) -> list[int]:
     """Return the tracks that a rule chooses among everybody who is there."""
     people = find_people(tracks, 0.0, by_elimination=rule.kind != LIKE)
-    return select_tracks(people, rule, tracks.size, likeness)
+    return select_tracks(people, rule, tracks, likeness)
 
 
 def turned(yaw: float, roll: float = 0.0, side: float = 100.0) -> np.ndarray:

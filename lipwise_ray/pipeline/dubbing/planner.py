@@ -212,7 +212,7 @@ class Planner:
                     numbers[place] = tuple(sorted({number for turn in turns for number in turn.person.tracks}))
                 else:
                     likeness = self._likeness(job, probed, rule)
-                    numbers[place] = tuple(select_tracks(people(rule.kind), rule, tracks.size, likeness))
+                    numbers[place] = tuple(select_tracks(people(rule.kind), rule, tracks, likeness))
             others = {place: picked for place, picked in numbers.items() if place not in boxes}
             crops = crop_rules(settings, job.video.index.mean_rate)
             kinds = [rules[place].kind for place in others]

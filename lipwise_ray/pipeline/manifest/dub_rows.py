@@ -20,6 +20,7 @@ from lipwise_ray.pipeline.manifest.manifest import Manifest, RowParser, check_tw
 from lipwise_ray.pipeline.manifest.row_table import Row, RowTable, line_of
 from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, is_text, tags_of
 from lipwise_ray.pipeline.manifest.script import read_script, read_text, read_voice
+from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS, read_settings
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker
 from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
 
@@ -44,10 +45,11 @@ DUBBED = Columns(
     ),
     instead={"audio": "speakers"},
     or_instead={"audio": "text"},
+    settings=SETTING_COLUMNS,
 )
 """Columns of rows that are to be dubbed."""
 
-_LENGTHS = ("audio", "video", "shortest", "fit")
+_LENGTHS = ("audio", "video", "shortest", "longest", "fit")
 _EXTENDS = ("pingpong", "loop", "hold")
 _MOST_KNOWN_FOLDERS = 4096
 _MOST_NAME_BYTES = 255  # the bound of usual file systems; an output's own may have another, which it checks
@@ -140,6 +142,7 @@ class _DubRows:
         if not turns:
             self._cells.faces(text.get("faces", ""), overrides)
         self._pads(values["pads"], overrides)
+        read_settings(self._cells, values, overrides)
         preset = text.get("preset") or None
         if preset and preset not in self._presets:
             self._cells.wrong("preset", f"unknown preset {preset!r}", f"Known: {', '.join(sorted(self._presets))}")

@@ -25,6 +25,7 @@ class Columns:
         optional: Others that are known.
         instead: Columns by a required one whose place they take.
         or_instead: Further such columns.
+        settings: Columns called ``SECTION.KEY`` that set what is called so, for their row alone.
         keeps_extra: True where rows may have any others, which are kept and mean nothing.
     """
 
@@ -32,6 +33,7 @@ class Columns:
     optional: tuple[str, ...]
     instead: Mapping[str, str] = field(default_factory=dict[str, str])
     or_instead: Mapping[str, str] = field(default_factory=dict[str, str])
+    settings: frozenset[str] = frozenset()
     keeps_extra: bool = False
 
     @property
@@ -58,8 +60,8 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
         raise ManifestError("manifest_columns", f"{path}, line 1", got=happened)
     problems: list[str] = []
     for name in names:
-        if name not in columns.all and not columns.keeps_extra:
-            near = difflib.get_close_matches(name, columns.all, n=1)
+        if name not in columns.all and name not in columns.settings and not columns.keeps_extra:
+            near = difflib.get_close_matches(name, [*columns.all, *columns.settings], n=1)
             problems.append(f'unknown column "{name}"' + (f' - did you mean "{near[0]}"?' if near else ""))
     others = columns.instead, columns.or_instead
     needed = [name for name in columns.required if not any(other.get(name) in names for other in others)]

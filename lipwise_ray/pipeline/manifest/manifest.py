@@ -77,8 +77,18 @@ class Manifest:
         self._table.keep(shard.has)
         self.good, self.bad = self._table.counts()
 
-    def waiting(self) -> Waiting:
-        """Return the good rows in the order in which they are to be begun."""
+    @property
+    def is_open(self) -> bool:
+        """False: no row is added to a file."""
+        return False
+
+    def waiting(self, grown: Callable[[], None] = lambda: None) -> Waiting:
+        """Return the good rows in the order in which they are to be begun.
+
+        Args:
+            grown: Would be told of rows that are added.
+        """
+        del grown
         return Waiting(self._table)
 
 

@@ -335,6 +335,11 @@ class Waiting:
         self._ahead: dict[str, deque[Row]] = {}
         """Rows that are read, by tenant."""
 
+    @property
+    def is_open(self) -> bool:
+        """False: where there is no row now, none will come."""
+        return False
+
     def take(self, at_work: Counter[str]) -> Row | None:
         """Return the next row, None when there is none.
 

@@ -136,7 +136,8 @@ class Cells:
         """Return the cells of columns that are not known; they may be kept, but not be large."""
         if record.keys() <= self._known:
             return {}
-        told = {name: value for name, value in record.items() if name not in self._known and value is not None}
+        meant = self._known | self._columns.settings
+        told = {name: value for name, value in record.items() if name not in meant and value is not None}
         found = {
             str(name): json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value).strip()
             for name, value in told.items()
@@ -152,16 +153,18 @@ class Cells:
             if isinstance(value, str) and value.isascii() and name in self._known:
                 continue  # as nearly all are
             wrong += 1
-            if name not in self._known and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
+            is_setting = name in self._columns.settings
+            is_other = name not in self._known and not is_setting
+            if is_other and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
                 wrong -= 1
-            elif name not in self._known:
-                near = difflib.get_close_matches(str(name), self._columns.all, n=1)
+            elif is_other:
+                near = difflib.get_close_matches(str(name), [*self._columns.all, *self._columns.settings], n=1)
                 hint = f' - did you mean "{near[0]}"?' if near else ""
                 do = "" if near else f"Known: {', '.join(self._columns.all)}"
                 self.wrong(ascii(name)[1:-1][:80], f"unknown column{hint}", do)
             elif name in _NESTED and not isinstance(value, str):
                 wrong -= 1  # who asks for it looks at it
-            elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS):
+            elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS and not is_setting):
                 self.wrong(str(name), f"a {type(value).__name__} where one text or number belongs")
             elif not is_text(value):
                 self.wrong(str(name), f"{ascii(value)[:80]} is no text that UTF-8 can hold")
@@ -238,6 +241,7 @@ class Cells:
         if not self._is_there(column, path) and not path.name.isascii():
             path = self._whole(same_name(path, self._names) or path)
         if not self._is_there(column, path):
+            self._policy.check(str(path))  # what may not be read, nobody is told whether it is there
             happened = "a folder, not a file" if os.path.isdir(path) else "file not found"  # noqa: PTH112  # never raises
             raise MediaError("missing_file", str(path), got=happened, do=self._hint)
         return str(path)

@@ -122,7 +122,7 @@ def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_column
     tracks = whole_tracks(info, index, detector, settings)
     crops = every_face(settings.faces.pads, settings.faces.pads_share)
     people = find_people(tracks, settings.faces.min_confidence)
-    numbers = select_tracks(people, parse_selection_rule(settings.faces.select), tracks.size)
+    numbers = select_tracks(people, parse_selection_rule(settings.faces.select), tracks)
     chosen = select_faces(tracks, numbers, crops)
     boxes: dict[int, F32Array] = {int(n): np.asarray(b) for n, b in zip(chosen.frame, chosen.crop_box, strict=True)}
     crops = dict(read_crops(info, index, boxes, WAV2LIP_PX))

@@ -213,7 +213,7 @@ def _sync(
     info: VideoInfo, index: FrameIndex, tracks: Tracks, people: People, scorer: SyncScorer, features: AudioFeatures
 ) -> Json:
     """Return the sync score of the largest face."""
-    here = np.isin(tracks.track, select_tracks(people, parse_selection_rule("largest"), tracks.size))
+    here = np.isin(tracks.track, select_tracks(people, parse_selection_rule("largest"), tracks))
     faces, shown, recipe = (
         Faces(tracks.frame[here], tracks.track[here], tracks.box[here]),
         resampled(index),

@@ -186,7 +186,7 @@ def _faces(context: TaskContext, job: JobContext, probed: Probed) -> tuple[Faces
         return Faces(found.frame, found.track, found.face_box), found.landmarks
     tracks = context.planner.tracks(job, probed)
     people = find_people(tracks, job.spec.faces.min_confidence)  # of each shot, whatever else is installed
-    rows = np.flatnonzero(np.isin(tracks.track, select_tracks(people, rule, tracks.size)))
+    rows = np.flatnonzero(np.isin(tracks.track, select_tracks(people, rule, tracks)))
     rows = rows[np.argsort(tracks.frame[rows], kind="stable")]
     return Faces(tracks.frame[rows], tracks.track[rows], tracks.box[rows]), tracks.landmarks[rows]
 

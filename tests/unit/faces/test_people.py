@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.embeddings import FaceEmbeddings
 from lipwise_ray.faces.people import People, find_people, may_show
 from lipwise_ray.faces.select import parse_selection_rule, select_tracks
@@ -36,7 +37,7 @@ def _tracks(
 
 
 def _frames(tracks: Tracks, people: People, rule: str) -> list[int]:
-    chosen = select_tracks(people, parse_selection_rule(rule), tracks.size)
+    chosen = select_tracks(people, parse_selection_rule(rule), tracks)
     return sorted(tracks.frame[np.isin(tracks.track, chosen)].tolist())
 
 
@@ -187,7 +188,7 @@ def test_shots_that_cannot_be_told_go_by_their_own() -> None:
 def test_who_may_be_the_one_that_was_chosen_in_shots_of_their_own() -> None:
     """Where a rule chooses nobody in a shot that cannot be told, its people may be the one whom it chose elsewhere."""
     tracks, people = _three_shots(["he", "she", ""])
-    chosen = select_tracks(people, parse_selection_rule("index:1"), tracks.size)
+    chosen = select_tracks(people, parse_selection_rule("index:1"), tracks)
     assert sorted(tracks.frame[np.isin(tracks.track, chosen)]) == list(range(20, 40))
     assert sorted(tracks.frame[np.isin(tracks.track, may_show(people, chosen))]) == list(range(20, 60))
 
@@ -296,3 +297,35 @@ def test_somebody_in_a_short_shot_does_not_pass(cuts: list[int]) -> None:
     spans = [Span(start, stop) for start, stop in itertools.pairwise(edges)]
     tracks = link_boxes(replace(found, score=np.full(20, 0.7, np.float32)), spans)
     assert len(find_people(tracks, 0.6).doubtful) == (0 if cuts else 1)
+
+
+def test_a_point_names_the_person_whose_face_holds_it() -> None:
+    """`at` takes whoever is at the point of that frame, in the whole shot and nowhere else without an embedder."""
+    spans = (range(40), LEFT), (range(20), RIGHT), (range(40, 60), RIGHT)
+    tracks = _tracks(*spans, cuts=[40])
+    people = find_people(tracks, 0.0)
+    assert _frames(tracks, people, "at:5,340,150") == [*range(20)]
+    assert _frames(tracks, people, "at:39,40,100") == [*range(40)]
+    with pytest.raises(FaceError, match=r"no face holds the point; faces of that frame.*: 40,100 to 120,200"):
+        _frames(tracks, people, "at:39,340,150")
+    with pytest.raises(FaceError, match="frame 60 is not in a video of 60 frames"):
+        _frames(tracks, people, "at:60,340,150")
+
+
+def test_a_point_in_two_faces_names_the_nearer_one() -> None:
+    """Where boxes overlap, the one whose middle is nearest counts."""
+    tracks = _tracks((range(20), LEFT), (range(20), (90.0, 100.0, 170.0, 200.0)))
+    chosen = select_tracks(find_people(tracks, 0.0), parse_selection_rule("at:3,112,150"), tracks)
+    assert [float(tracks.box[tracks.rows(number).start, 0]) for number in chosen] == [90.0]
+
+
+def test_a_person_at_a_point_is_followed_over_cuts_by_face() -> None:
+    """With an embedder the person of one frame is dubbed in every shot."""
+    tracks = _tracks((range(20), LEFT), (range(20), RIGHT), (range(20, 40), LEFT), (range(20, 40), RIGHT), cuts=[20])
+    names = iter(["he", "she", "she", "he"])
+    order = {number: next(names) for number in sorted(tracks.numbers, key=lambda n: tracks.rows(n).start)}
+    faces = _embedded({number: _ONE_HOT[name] for number, name in order.items()})
+    people = find_people(tracks, 0.0, faces, over_cuts=True)
+    his = select_tracks(people, parse_selection_rule("at:3,80,150"), tracks)
+    assert sorted(his) == sorted(number for number, name in order.items() if name == order[his[0]])
+    assert len(his) == 2

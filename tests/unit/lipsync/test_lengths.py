@@ -44,10 +44,12 @@ def test_a_constant_rate_has_round_of_duration_times_rate(
 
 @given(RATES, st.integers(1, 300), st.fractions(Fraction(1, 100), 30))
 def test_the_other_rules(rate: Fraction, frames: int, audio_s: Fraction) -> None:
-    """`video` shows the source once; `shortest` is the shorter of both."""
+    """`video` shows the source once; `shortest` is the shorter of both, `longest` the longer."""
     assert output_sequence(_clock(frames, rate), audio_s, "video", "loop").source.tolist() == list(range(frames))
     shortest = len(output_sequence(_clock(frames, rate), audio_s, "shortest", "loop").source)
     assert shortest == max(1, min(frames, int(audio_s * rate + Fraction(1, 2))))
+    longest = len(output_sequence(_clock(frames, rate), audio_s, "longest", "hold").source)
+    assert longest == max(frames, int(audio_s * rate + Fraction(1, 2)))
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=60), st.fractions(Fraction(1, 100), 20), EXTENDS)

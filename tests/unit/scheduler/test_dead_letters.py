@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lipwise_ray.scheduler.dead_letters import dead_letter, in_quarantine
+from lipwise_ray.scheduler.dead_letters import KnownLetters, dead_letter, in_quarantine
 from lipwise_ray.state import quarantine
 from lipwise_ray.state.shapes import FailedTry
 from lipwise_ray.state.store import LocalStore
@@ -31,3 +31,16 @@ def test_a_later_run_says_why_a_task_is_not_tried(tmp_path: Path) -> None:
     assert "b broke" in failure.message
     assert "lipwise-ray retry" in failure.message
     assert "cannot be read" in in_quarantine(store, "render:job/4").message
+
+
+def test_a_letter_that_was_lifted_refuses_nothing_more(tmp_path: Path) -> None:
+    """Also in the run that wrote it, or found it when it began: others may be asked for once more meanwhile."""
+    store = LocalStore(tmp_path)
+    found = quarantine.write(store, dead_letter(make_task("render:job/3"), TRIES, "state"))
+    letters = KnownLetters(store)
+    assert letters.refusal("render:job/4") is None
+    assert letters.refusal("render:job/3") is not None
+    letters.add(quarantine.write(store, dead_letter(make_task("render:job/4"), TRIES, "state")))
+    assert letters.refusal("render:job/4") is not None
+    store.remove(found)
+    assert letters.refusal("render:job/3") is None

@@ -156,7 +156,7 @@ def test_the_parity_rule_ends_early() -> None:
         st.lists(st.integers(5, 200), min_size=1, max_size=80),
     ),
     st.fractions(Fraction(1, 16000), 12),
-    st.sampled_from(["audio", "video", "shortest"]),
+    st.sampled_from(["audio", "video", "shortest", "longest"]),
     st.sampled_from(["pingpong", "loop", "hold"]),
     st.integers(1, 90),
 )

@@ -36,7 +36,7 @@ def _tracks(*spans: tuple[range, tuple[float, float, float, float]]) -> Tracks:
 
 def _undubbed(tracks: Tracks, people: People, source: Sequence[int], *texts: str) -> tuple[int, int]:
     rules = [parse_selection_rule(text) for text in texts]
-    chosen = {part: tracks_of(people, rule, tracks.size) for part, rule in enumerate(rules) if rule.kind != "box"}
+    chosen = {part: tracks_of(people, rule, tracks) for part, rule in enumerate(rules) if rule.kind != "box"}
     boxes = {part: rule for part, rule in enumerate(rules) if rule.kind == "box"}
     seen, seen_part = seen_by_part(tracks, people, rules, chosen, {})
     faces = select_faces(tracks, sorted({n for numbers in chosen.values() for n in numbers}), CROPS)

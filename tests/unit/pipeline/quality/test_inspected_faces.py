@@ -45,7 +45,7 @@ def test_numbers_are_those_of_the_rule(tmp_path: Path) -> None:
     people = find_people(tracks, 0.5)
     for person in facts.people[:3]:
         rule = parse_selection_rule(f"index:{person.person}")
-        assert tuple(select_tracks(people, rule, tracks.size)) == person.faces
+        assert tuple(select_tracks(people, rule, tracks)) == person.faces
     assert [person.person for person in facts.people] == [0, 1, 2, None]
     assert [person.seconds for person in facts.people] == [1.2, 1.2, 1.2, 0.04]
     assert {f"shot-0-person-{n}" for n in range(3)} < images.keys()

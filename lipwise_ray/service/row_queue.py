@@ -1,0 +1,212 @@
+"""Rows that wait in a driver: others add them while runs take them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+
+from lipwise_ray.pipeline.manifest.row_table import BadRow, Row
+
+MOST_ROWS = 1_000
+"""Of one run: what the state keeps of a run does not grow without end."""
+
+_IDLE_S = 5.0
+_STEP_S = 0.5
+_RECORD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRow:
+    """A row, the attempt at its job, and its place among those of the same priority."""
+
+    row: Row
+    attempt: int
+    number: int
+
+
+class RowQueue:
+    """Rows by their ids, from any thread. A row is taken by the run, and stays known until it has ended."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[str, QueuedRow] = {}
+        self._taken: dict[str, QueuedRow] = {}
+        self._unwanted: set[str] = set()
+        """Of those taken, the ones that somebody cancelled."""
+        self._added = 0
+        self._is_closed = False
+
+    def add(self, row: Row, attempt: int) -> None:
+        """Add a row."""
+        with self._changed:
+            self._added += 1
+            self._waiting[row.id] = QueuedRow(row, attempt, self._added)
+            self._changed.notify_all()
+
+    def cancel(self, row_id: str) -> QueuedRow | None:
+        """Return a row that waited and is gone now; None for another: one that is taken is `unwanted` from now on."""
+        with self._changed:
+            if row_id in self._taken:
+                self._unwanted.add(row_id)
+            return self._waiting.pop(row_id, None)
+
+    def prioritise(self, row_id: str, priority: int) -> None:
+        """Give a row that waits another priority."""
+        with self._changed:
+            queued = self._waiting.get(row_id)
+            if queued is not None:
+                self._waiting[row_id] = replace(queued, row=replace(queued.row, priority=priority))
+
+    def close(self) -> None:
+        """Let whoever waits go on, and give out nothing more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    @property
+    def is_closed(self) -> bool:
+        """True once nothing more is given out."""
+        return self._is_closed
+
+    def wait(self) -> bool:
+        """Wait, for as long as it takes, until a row is there; False once the queue is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            return not self._is_closed
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until the queue is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed, seconds)
+
+    def take(self, at_work: Counter[str], patience_s: float) -> Row | None:
+        """Return the next row: of the highest priority, then of the tenant with the fewest at work, then the oldest.
+
+        Args:
+            at_work: Rows at work by tenant.
+            patience_s: Longest wait for a row, in seconds.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed, patience_s)
+            if self._is_closed or not self._waiting:
+                return None
+            first = min(
+                self._waiting.values(),
+                key=lambda one: (-one.row.priority, at_work.get(one.row.tenant, 0), one.number),
+            )
+            self._taken[first.row.id] = self._waiting.pop(first.row.id)
+            return first.row
+
+    def ended(self, row_id: str) -> QueuedRow | None:
+        """Forget a row that has ended, and return it; None for one that was not taken."""
+        with self._changed:
+            self._unwanted.discard(row_id)
+            return self._taken.pop(row_id, None)
+
+    def put_back(self) -> list[QueuedRow]:
+        """Let rows wait again that a run took and did not end; return those among them that somebody cancelled."""
+        with self._changed:
+            cancelled = [self._taken.pop(one) for one in self._unwanted & self._taken.keys()]
+            self._unwanted.clear()
+            self._waiting |= self._taken
+            self._taken.clear()
+            return cancelled
+
+    def unwanted(self, at_work: Collection[str]) -> set[str]:
+        """Return the ids of rows at work that somebody cancelled, each once."""
+        with self._changed:
+            found = self._unwanted.intersection(at_work)
+            self._unwanted -= found
+            return found
+
+    def rows(self) -> list[Row]:
+        """Return the rows that wait."""
+        with self._changed:
+            return [queued.row for queued in self._waiting.values()]
+
+
+class QueuedRows:
+    """The rows of one run, taken from a queue: it ends by itself once nothing has come for a while.
+
+    Args:
+        queue: The queue.
+        clock: Monotonic seconds.
+
+    Attributes:
+        name, sha256, shard, bad: As of a manifest that has no file.
+    """
+
+    def __init__(self, queue: RowQueue, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name = "the queue of the service"
+        self.sha256 = ""
+        self.shard = None
+        self.bad = 0
+        self._queue = queue
+        self._clock = clock
+        self._outputs: list[tuple[int, str, str]] = []
+        self._recorded = 0
+        self._recorded_s = clock()
+        self._busy_s = clock()
+        self._has_ended = False
+        self._grown: Callable[[], None] = lambda: None
+
+    @property
+    def good(self) -> int:
+        """Number of rows taken so far; the first one is there before it is taken."""
+        return len(self._outputs) or 1
+
+    @property
+    def rows_total(self) -> int:
+        """The same: there are no shards."""
+        return self.good
+
+    @property
+    def is_open(self) -> bool:
+        """True until the run is to end."""
+        return not self._has_ended
+
+    @property
+    def variants(self) -> Iterator[Row]:
+        """Rows that wait now and differ in what decides settings and checkpoints."""
+        return iter({row.variant: row for row in self._queue.rows()}.values())
+
+    @property
+    def outputs(self) -> Iterator[tuple[int, str, str]]:
+        """Number, id and output of the rows taken so far."""
+        return iter(self._outputs)
+
+    @property
+    def bad_rows(self) -> Iterator[BadRow]:
+        """None: rows are checked before they are added."""
+        return iter(())
+
+    def waiting(self, grown: Callable[[], None]) -> QueuedRows:
+        """Return these rows; `grown` is told of more of them, at most once a second, and at the end."""
+        self._grown = grown
+        return self
+
+    def take(self, at_work: Counter[str]) -> Row | None:
+        """Return the next row; None where there is none now, after a wait where nothing else is to be done."""
+        if not self._has_ended:
+            is_idle = not at_work.total()
+            row = None
+            if len(self._outputs) < MOST_ROWS:
+                row = self._queue.take(at_work, _STEP_S if is_idle else 0.0)
+            if row is not None:
+                self._outputs.append((row.number, row.id, row.output))
+            if row is not None or not is_idle:
+                self._busy_s = self._clock()
+            is_over = len(self._outputs) >= MOST_ROWS or self._clock() - self._busy_s > _IDLE_S
+            self._has_ended = is_idle and row is None and is_over
+            self._record()
+            return row
+        return None
+
+    def _record(self) -> None:
+        is_due = self._has_ended or self._clock() - self._recorded_s > _RECORD_S
+        if is_due and self._recorded < len(self._outputs):
+            self._recorded, self._recorded_s = len(self._outputs), self._clock()
+            self._grown()

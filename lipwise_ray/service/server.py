@@ -1,0 +1,255 @@
+"""The web process: a listener, the application, and a stop in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from lipwise_ray.errors import SetupError, os_reason
+from lipwise_ray.exit_codes import ExitCode
+from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.service.access import AccessRules, is_loopback
+from lipwise_ray.service.app import WebApp
+from lipwise_ray.service.asset_store import AssetStore
+from lipwise_ray.service.door import MakeDoor
+from lipwise_ray.service.secret_files import secret_in
+from lipwise_ray.service.server_options import ServerOptions
+from lipwise_ray.service.service import Service
+from lipwise_ray.storage.address import is_local
+
+_MOST_LISTENERS = 256
+_MOST_CONNECTIONS = 1024
+_LINK_S = 24 * 3600.0
+_IDLE_S = 60.0
+_LAST_ANSWERS_S = 5
+"""After the queue is closed, answers may take so long to end."""
+_BACKLOG = 256
+_DAY_S = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRequest:
+    """Request for a server.
+
+    Attributes:
+        folder: The service's own folder.
+        host: Name or number of the listener.
+        port: Its port; 0 for any that is free.
+        public_url: Address by which clients reach it through a proxy; None where there is none.
+        state: Folder or prefix of the state; None for that of the settings, or of the folder.
+        out: The same of the outputs.
+    """
+
+    folder: Path
+    host: str
+    port: int
+    public_url: str | None = None
+    state: str | None = None
+    out: str | None = None
+
+
+class ListeningSocket:
+    """A listening socket, held before anything else is begun: a port that is taken is told at once.
+
+    Attributes:
+        socket: It.
+        url: Address by which this machine reaches it.
+
+    Args:
+        host: Name or number.
+        port: Port; 0 for any that is free.
+
+    Raises:
+        SetupError: It is taken, or not of this machine.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        where = f"{host}:{port}"
+        try:
+            place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            self.socket = socket.create_server(place[4][:2], family=place[0], backlog=_BACKLOG)
+        except OSError as error:
+            reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else os_reason(error)
+            got = f"cannot listen there: {reason}"  # Python's own text goes on about the address
+            do = "Choose another --port, or end the program that has it"
+            raise SetupError("port_refused", where, got=got, do=do) from error
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{self.socket.getsockname()[1]}"
+
+
+class WebServer(uvicorn.Server):
+    """A server that goes on answering while the queue is closed, and ends afterwards.
+
+    The first signal closes the queue: running tasks end first, new jobs are answered with 503, and clients still see
+    how their jobs end. The second one ends the program (exit code 130).
+
+    Attributes:
+        has_closed: The queue was closed.
+
+    Args:
+        app: The application.
+        close: Closes the queue, and returns once it is closed.
+        say: Tells people.
+    """
+
+    def __init__(self, app: WebApp, close: Callable[[], None], say: Callable[[str], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app.asgi,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # who asks is who is connected: a header could say anything
+                ws="none",
+                lifespan="on",
+                limit_concurrency=_MOST_CONNECTIONS,
+                timeout_graceful_shutdown=_LAST_ANSWERS_S,
+            )
+        )
+        self._app = app
+        self._close = close
+        self._say = say
+        self._is_asked = threading.Event()
+        self._was_asked = False
+        self.has_closed = False
+        threading.Thread(target=self._drain, name="draining", daemon=True).start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal; a handler runs in the middle of anything, so that others do the work."""
+        del frame
+        if self._was_asked:
+            signal.signal(sig, signal.SIG_DFL)
+            os._exit(ExitCode.KILLED)
+        self._was_asked = True
+        self._is_asked.set()
+
+    def stop(self) -> None:
+        """Do as the first signal does."""
+        self._was_asked = True
+        self._is_asked.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams that have no end of their own, then everything."""
+        self._app.end_streams()
+        await super().shutdown(sockets)
+
+    def _drain(self) -> None:
+        self._is_asked.wait()
+        self._say("stopping: running chunks end first; press Ctrl-C again to stop at once")
+        self._app.drain()
+        try:
+            self._close()
+        finally:
+            self.has_closed = True
+            self.should_exit = True
+
+
+def serve(
+    request: ServerRequest,
+    source: LoadedSettings,
+    doors: Sequence[MakeDoor],
+    say: Callable[[str], None],
+    begun: Callable[[WebServer], None] = lambda _: None,
+    *,
+    works: bool = True,
+) -> None:
+    """Serve until a signal.
+
+    Args:
+        request: What is served, and where.
+        source: Settings.
+        doors: The doors.
+        say: Called with lines for people.
+        begun: Called with the server before it begins to answer.
+        works: Start the process that does the jobs; without it they wait.
+
+    Raises:
+        SetupError: The port, the folder, the state or the settings cannot be used.
+        StorageError: A disk or store refused.
+    """
+    access_public = _public_host(request.public_url)
+    listener = ListeningSocket(request.host, request.port)
+    with listener.socket:
+        folder = request.folder
+        token_file = folder / "token"
+        is_new = not token_file.exists()
+        token = secret_in(token_file)
+        secret = secret_in(folder / "webhook-secret", "whsec_")
+        access = AccessRules(token, not is_loopback(request.host) or access_public is not None, access_public)
+        server: WebServer | None = None
+        service = Service.open(folder, source, state=request.state, out=request.out, works=works, say=say)
+        try:
+            options = _options(request, service, access, listener.url)
+            _scratch_in(service.folder / "tmp")
+            assets = AssetStore(service.store, service.uploads, options.upload_bytes)
+            server = WebServer(WebApp(service, assets, options, doors, secret), service.close, say)
+            say(f"listening on {listener.url}; the key of webhooks is in {folder}/webhook-secret")
+            if access.needs_token:
+                say(f"requests need the token in {token_file}" + (f": {token}" if is_new else ""))
+            begun(server)
+            server.run([listener.socket])
+        finally:
+            if server is None or not server.has_closed:
+                service.close()
+
+
+def _scratch_in(folder: Path) -> None:
+    """Have the files of forms on the way lie beside the uploads: /tmp is often small, and in memory.
+
+    Raises:
+        SetupError: The disk refuses.
+    """
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise SetupError("refused_place", str(folder), got=os_reason(error), do="Check the folder") from error
+    tempfile.tempdir = str(folder)
+
+
+def _options(request: ServerRequest, service: Service, access: AccessRules, url: str) -> ServerOptions:
+    bounds = service.settings.service
+    places = [service.store.address, service.out, *service.settings.paths.roots]
+    return ServerOptions(
+        access=access,
+        base_url=request.public_url or url,
+        is_public=request.public_url is not None,
+        upload_bytes=int(bounds.upload_gb * 1e9),
+        body_bytes=int(bounds.body_mb * 1e6),
+        requests_per_minute=bounds.requests_per_minute,
+        listeners=_MOST_LISTENERS,
+        link_s=_LINK_S,
+        keep_s=bounds.keep_days * _DAY_S,
+        idle_s=_IDLE_S,
+        folders=(service.folder, *(Path(place) for place in places if is_local(place))),
+    )
+
+
+def _public_host(url: str | None) -> str | None:
+    """Return the name by which a proxy is asked.
+
+    Raises:
+        SetupError: The address is none.
+    """
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc or parts.query:
+        raise SetupError(
+            "public_url", "--public-url", got=f"{url!r} is no address", must="such as https://dub.example.org"
+        )
+    return parts.netloc

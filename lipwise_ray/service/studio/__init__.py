@@ -1,0 +1,1 @@
+"""Studio: pages for people, over the same service that programs call."""

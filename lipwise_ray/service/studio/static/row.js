@@ -1,0 +1,31 @@
+// A row's page: the player once there is a video, progress and what is rendered so far before.
+
+import { Player } from "./player.js";
+
+const root = document.querySelector(".player");
+if (root) {
+  fetch(root.dataset.clock)
+    .then((answer) => (answer.ok ? answer.json() : { fps: 0, clock: [] }))
+    .catch(() => ({ fps: 0, clock: [] }))
+    .then((facts) => {
+      window.player = new Player(root, facts);
+    });
+}
+
+const live = document.getElementById("live");
+if (live) {
+  const bar = live.querySelector("progress");
+  const stage = live.querySelector('[data-part="stage"]');
+  const events = new EventSource(live.dataset.events);
+  events.addEventListener("progress", (event) => {
+    const { id, ...progress } = JSON.parse(event.data);
+    if (id !== live.dataset.job) return;
+    bar.max = progress.frames_total || 1;
+    bar.value = progress.frames_done;
+    stage.textContent = progress.stage + (progress.frames_total ? `, ${progress.frames_done} of ${progress.frames_total} frames` : "");
+  });
+  events.addEventListener("status", (event) => {
+    const { id, status } = JSON.parse(event.data);
+    if (id === live.dataset.job && !["pending", "processing"].includes(status)) location.reload();
+  });
+}

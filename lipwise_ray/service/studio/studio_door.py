@@ -1,0 +1,65 @@
+"""The studio as a door of the service: its pages under one router."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from lipwise_ray.service.asset_store import AssetStore
+from lipwise_ray.service.door import MakeDoor
+from lipwise_ray.service.job_record import ServiceBatch, ServiceJob
+from lipwise_ray.service.service import Service
+from lipwise_ray.service.signed_links import SignedLinks
+from lipwise_ray.service.studio import cluster_page, models_page, queue_page, row_page
+from lipwise_ray.service.studio.shell import StudioShell, static_files
+from lipwise_ray.service.web_errors import PlainWords
+
+NAME = "studio"
+
+
+class StudioDoor:
+    """The pages.
+
+    Attributes:
+        name: Its name, as jobs have it in ``door``.
+        router: Its addresses.
+
+    Args:
+        service: The queue.
+        assets: Files that clients sent.
+        links: Makes links that need no key; the pages' own go with the key.
+        models: Folder of pulled checkpoints; None for the usual one.
+    """
+
+    name = NAME
+
+    def __init__(self, service: Service, assets: AssetStore, links: SignedLinks, models: Path | None = None) -> None:
+        del assets, links
+        shell = StudioShell(service, PlainWords([str(service.folder), service.out, service.store.address]))
+        self.router = APIRouter(include_in_schema=False)
+        for routes in (
+            static_files(),
+            queue_page.router(service, shell),
+            row_page.router(service, shell),
+            models_page.router(service, shell, models),
+            cluster_page.router(service, shell),
+        ):
+            self.router.include_router(routes)
+
+    def told_of_job(self, job: ServiceJob) -> bytes | None:
+        """Return None: pages listen."""
+        del job
+
+    def told_of_batch(self, batch: ServiceBatch) -> bytes | None:
+        """Return None: pages listen."""
+        del batch
+
+
+def studio_door(models: Path | None = None) -> MakeDoor:
+    """Return what makes the door.
+
+    Args:
+        models: Folder of pulled checkpoints; None for the usual one.
+    """
+    return lambda service, assets, links: StudioDoor(service, assets, links, models)

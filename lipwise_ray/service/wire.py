@@ -1,0 +1,169 @@
+"""Messages between a service and its driver process: JSON lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from lipwise_ray.runs.settings_source import SettingsSource
+from lipwise_ray.service.job_record import JsonObject
+from lipwise_ray.state.shapes import STRICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginDriver:
+    """First message to a driver.
+
+    Attributes:
+        presets: Folder of preset files.
+        preset: The service's preset.
+        layers: Its job file and single settings, in rising precedence.
+        state, out: Addresses of state and outputs.
+        uploads: The service's own folder of inputs.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    kind: Literal["begin"] = "begin"
+    presets: str
+    preset: str
+    layers: tuple[tuple[str, JsonObject], ...]
+    state: str
+    out: str
+    uploads: str
+
+    @property
+    def source(self) -> SettingsSource:
+        """The settings."""
+        return SettingsSource(Path(self.presets), self.preset, [*self.layers])
+
+
+@dataclass(frozen=True, slots=True)
+class AddRow:
+    """A row is to be done, of this number in the records of runs; ``attempt`` comes back with its end."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    id: str
+    attempt: int
+    number: int
+    priority: int
+    columns: JsonObject
+    kind: Literal["add"] = "add"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRow:
+    """A row is not to be done any more."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    id: str
+    kind: Literal["cancel"] = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class PrioritiseRow:
+    """A row has another priority."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    id: str
+    priority: int
+    kind: Literal["prioritise"] = "prioritise"
+
+
+@dataclass(frozen=True, slots=True)
+class DriverStands:
+    """The driver is there, or works again; with a ``problem`` it does neither, and tries again."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    problem: str = ""
+    kind: Literal["stands"] = "stands"
+
+
+@dataclass(frozen=True, slots=True)
+class RowBegan:
+    """A row's first task is queued."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    id: str
+    run_id: str
+    kind: Literal["began"] = "began"
+
+
+@dataclass(frozen=True, slots=True)
+class RowWent:
+    """A row went on: frames of its stage, as `RowProgress` has them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    id: str
+    stage: str
+    frames_done: int
+    frames_total: int
+    kind: Literal["went"] = "went"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowOver:
+    """A row has ended; every `AddRow` is answered by one, unless the driver ends before.
+
+    Attributes:
+        attempt: Of its `AddRow`.
+        status: How it ended.
+        run_id, job_id: Its records in the state; empty where it has none.
+        output: Address of the finished video.
+        duration_s: Duration of that.
+        code, message: Reason for which it failed.
+        task: Id of the task by which it failed.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    id: str
+    attempt: int
+    status: Literal["completed", "failed", "cancelled"]
+    run_id: str = ""
+    job_id: str = ""
+    output: str | None = None
+    duration_s: float | None = None
+    code: str | None = None
+    message: str | None = None
+    task: str | None = None
+    kind: Literal["over"] = "over"
+
+
+ToDriver: TypeAlias = BeginDriver | AddRow | CancelRow | PrioritiseRow
+FromDriver: TypeAlias = DriverStands | RowBegan | RowWent | RowOver
+
+_TO_DRIVER: TypeAdapter[ToDriver] = TypeAdapter(Annotated[ToDriver, Field(discriminator="kind")])
+_FROM_DRIVER: TypeAdapter[FromDriver] = TypeAdapter(Annotated[FromDriver, Field(discriminator="kind")])
+
+
+def to_driver(line: bytes) -> ToDriver:
+    """Read a message to a driver.
+
+    Raises:
+        pydantic.ValidationError: It is none.
+    """
+    return _TO_DRIVER.validate_json(line)
+
+
+def from_driver(line: bytes) -> FromDriver:
+    """Read a message from a driver.
+
+    Raises:
+        pydantic.ValidationError: It is none.
+    """
+    return _FROM_DRIVER.validate_json(line)
+
+
+def line_of(message: ToDriver | FromDriver) -> bytes:
+    """Return a message as a line."""
+    return TypeAdapter(type(message)).dump_json(message, ensure_ascii=True) + b"\n"

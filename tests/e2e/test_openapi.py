@@ -1,0 +1,59 @@
+"""The service against its own OpenAPI document: schemathesis makes requests by it, and judges the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.support.dub import PASSTHROUGH
+from tests.support.sync_server import TOKEN, served
+
+schemathesis = pytest.importorskip("schemathesis", reason="needs the package schemathesis")
+
+# Addresses of files answer GET and HEAD by one handler, of which FastAPI warns.
+pytestmark = pytest.mark.filterwarnings("ignore:Duplicate Operation ID")
+_KEY = {"x-api-key": TOKEN}
+schemathesis.checks.load_all_checks()
+_BEYOND = schemathesis.checks.CHECKS.get_by_names(["positive_data_acceptance"])
+"""Which files and models there are, and which options go together, no document can say."""
+
+_OURS = r"^/v2/(generate$|generate/\{generation_id\}|generations|analyze|batch|models)"
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("service")
+    with served(folder, [PASSTHROUGH, 'faces.select="box:0,9,0,9"'], works=False) as server:
+        found = schemathesis.openapi.from_url(f"{server.url}/openapi.json", headers=_KEY)
+        yield found.include(path_regex=_OURS).exclude(path_regex="events$")
+
+
+def _judge(document: Any, mode: str, examples: int) -> list[str]:
+    """Send requests to each address, by the document or against it, and return the addresses."""
+    asked: list[str] = []
+    for found in document.get_all_operations():
+        operation = found.ok()
+        asked.append(operation.label)
+
+        @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=[*HealthCheck])
+        @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode)))
+        def judged(case: Any) -> None:
+            case.call_and_validate(headers=_KEY, excluded_checks=_BEYOND)
+
+        judged()
+    return asked
+
+
+def test_answers_are_as_the_document_says(document: Any) -> None:
+    """What is sent by the document has an answer that the document describes, and none is a fault."""
+    asked = _judge(document, "positive", 3)
+    assert {"POST /v2/generate", "POST /v2/batch", "GET /v2/generations", "GET /v2/models"} <= {*asked}
+
+
+@pytest.mark.slow
+def test_many_answers_are_as_the_document_says(document: Any) -> None:
+    """The same, with many more requests."""
+    _judge(document, "positive", 100)

@@ -1,0 +1,228 @@
+"""Jobs and a driver process that dies, lies idle, or answers late: none is lost and none is done twice."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import StorageError
+from lipwise_ray.service import feed as feeding
+from lipwise_ray.service.changes import Change, JobProgressed
+from lipwise_ray.service.feed import JobFeed
+from lipwise_ray.service.job_record import ServiceJob
+from lipwise_ray.service.job_store import JobStore
+from lipwise_ray.service.wire import (
+    AddRow,
+    BeginDriver,
+    CancelRow,
+    DriverStands,
+    FromDriver,
+    PrioritiseRow,
+    RowBegan,
+    RowOver,
+    RowWent,
+    ToDriver,
+    from_driver,
+    line_of,
+    to_driver,
+)
+from lipwise_ray.state.local import LocalStore
+
+BEGIN = BeginDriver(
+    presets="p", preset="quality", layers=(("--set", {"a": {"b": 1}}),), state="s", out="o", uploads="u"
+)
+
+
+class ScriptedDriver:
+    """A driver that says what the test says, and ends when it says so."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.heard: queue.SimpleQueue[ToDriver | None] = queue.SimpleQueue()
+        self._says: queue.SimpleQueue[FromDriver | None] = queue.SimpleQueue()
+
+    def send(self, message: ToDriver) -> None:
+        self.heard.put(to_driver(line_of(message)))
+
+    def end_input(self) -> None:
+        self._says.put(None)
+
+    def say(self, message: FromDriver) -> None:
+        self._says.put(from_driver(line_of(message)))
+
+    def messages(self) -> Iterator[FromDriver]:
+        while (message := self._says.get()) is not None:
+            yield message
+
+    def wait(self) -> str:
+        return "ended with exit code 1"
+
+    kill = end_input
+
+
+class Fed:
+    """A feed whose drivers the test plays."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = LocalStore(folder)
+        self.jobs = JobStore(self.store)
+        self.told: list[Change] = []
+        self._asked = 0
+        self._drivers: queue.SimpleQueue[ScriptedDriver] = queue.SimpleQueue()
+        self.feed = JobFeed(BEGIN, self.jobs, self.told.append, self._make)
+
+    def _make(self, begin: BeginDriver) -> ScriptedDriver:
+        assert begin == BEGIN
+        driver = ScriptedDriver()
+        self._drivers.put(driver)
+        return driver
+
+    def driver(self) -> ScriptedDriver:
+        """Return the next driver that was started."""
+        return self._drivers.get(timeout=20)
+
+    def add(self, name: str) -> ServiceJob:
+        """Add a job and offer it."""
+        job = ServiceJob(
+            id=name, created=1.0, changed=1.0, status="pending", columns={"id": name}, door="t", name="n", number=1
+        )
+        self.jobs.put(job)
+        self.feed.offer([job])
+        return job
+
+    def settled(self, driver: ScriptedDriver, *messages: FromDriver) -> None:
+        """Let a driver say something, and wait until it was heard."""
+        self._asked += 1
+        for message in (*messages, DriverStands(f"heard {self._asked}")):
+            driver.say(message)
+        waits = threading.Event()
+        while self.feed.problem != f"heard {self._asked}":
+            waits.wait(0.001)
+
+
+@pytest.fixture
+def fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fed]:
+    """A feed that was started."""
+    monkeypatch.setattr(feeding, "_LEAST_PAUSE_S", 0.001)
+    fed = Fed(tmp_path)
+    fed.feed.start()
+    yield fed
+    fed.feed.close(20)
+
+
+def _added(driver: ScriptedDriver) -> str:
+    message = driver.heard.get(timeout=20)
+    assert isinstance(message, AddRow)
+    return message.id
+
+
+def _done(name: str, attempt: int = 1) -> RowOver:
+    return RowOver(id=name, attempt=attempt, status="completed", run_id="r", job_id="j", output="o", duration_s=1.0)
+
+
+def test_the_life_of_a_job(fed: Fed) -> None:
+    """It goes to the driver, is begun, goes on and ends; each is known at once."""
+    driver = fed.driver()
+    fed.add("a")
+    assert _added(driver) == "a"
+    fed.settled(driver, RowBegan("a", "r"), RowWent("a", "rendering", 10, 40), RowWent("a", "rendering", 20, 40))
+    assert (fed.jobs.get("a").status, fed.jobs.get("a").run_id) == ("processing", "r")
+    progress = fed.feed.progress("a")
+    assert progress is not None
+    assert (progress.stage, progress.frames_done, progress.frames_total) == ("rendering", 20, 40)
+    assert progress.eta_s is not None
+    fed.feed.prioritise("a", 3)
+    assert driver.heard.get(timeout=20) == PrioritiseRow("a", 3)
+    fed.settled(driver, _done("a"))
+    job = JobStore(fed.store).get("a")
+    assert (job.status, job.job_id, job.output, job.duration_s) == ("completed", "j", "o", 1.0)
+    assert fed.feed.progress("a") is None
+    assert [one.id for one in fed.told if isinstance(one, JobProgressed)] == ["a", "a"]
+
+
+def test_a_job_that_is_wanted_again_while_the_driver_has_it(fed: Fed) -> None:
+    """It is sent once more when the driver has let go of it; the late end of the first attempt changes nothing."""
+    driver = fed.driver()
+    job = fed.add("a")
+    _added(driver)
+    fed.feed.cancel("a")
+    assert driver.heard.get(timeout=20) == CancelRow("a")
+    again = replace(job, attempts=2)
+    fed.jobs.put(again)
+    fed.feed.offer([again])
+    fed.settled(driver, RowBegan("a", "r"), RowOver(id="a", attempt=1, status="cancelled"))
+    assert _added(driver) == "a"
+    assert fed.jobs.get("a").status == "pending"
+    fed.settled(driver, _done("a", 2))
+    assert fed.jobs.get("a").status == "completed"
+
+
+def test_a_job_that_ends_its_driver_is_given_up_alone(fed: Fed) -> None:
+    """Those that were at work beside it are done; nothing else is begun until it is known which it was."""
+    names = ["a", "b", "c"]
+    driver = fed.driver()
+    for name in names:
+        fed.add(name)
+    for _ in range(2):  # all at once, twice
+        assert [_added(driver) for _ in names] == names
+        fed.settled(driver, *(RowBegan(name, "r") for name in names))
+        driver.end_input()
+        driver = fed.driver()
+    fed.add("late")
+    for name in names:  # then one by one
+        assert _added(driver) == name
+        assert driver.heard.empty()
+        fed.settled(driver, RowBegan(name, "r"))
+        if name == "b":
+            driver.end_input()
+            driver = fed.driver()
+        else:
+            fed.settled(driver, _done(name))
+    assert _added(driver) == "late"
+    assert [fed.jobs.get(name).status for name in names] == ["completed", "failed", "completed"]
+    job = fed.jobs.get("b")
+    assert job.code == "driver_died"
+    assert "while it had this job alone" in (job.message or "")
+
+
+def test_an_end_that_cannot_be_written_down_is_not_forgotten(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written once the disk has room."""
+    driver, write = fed.driver(), fed.store.write
+    fed.add("a")
+    _added(driver)
+    refusals = iter([True, True, False])
+
+    def writes(key: str, data: bytes) -> None:
+        if next(refusals, False):
+            raise StorageError("state_write", key, got="no room")
+        write(key, data)
+
+    monkeypatch.setattr(fed.store, "write", writes)
+    fed.settled(driver, _done("a"))
+    assert fed.jobs.get("a").status == "completed"
+
+
+def test_a_driver_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again, and whoever asks is told why nothing is done."""
+    monkeypatch.setattr(feeding, "_LEAST_PAUSE_S", 0.001)
+    fed, starts = Fed(tmp_path), iter([True])
+    make: Callable[[BeginDriver], ScriptedDriver] = fed._make  # the test's own
+
+    def fails_first(begin: BeginDriver) -> ScriptedDriver:
+        if next(starts, False):
+            raise OSError(12, "Cannot allocate memory")
+        return make(begin)
+
+    fed.feed = JobFeed(BEGIN, fed.jobs, fed.told.append, fails_first)
+    fed.feed.start()
+    driver = fed.driver()
+    assert "cannot be started: [Errno 12]" in fed.feed.problem
+    fed.settled(driver, DriverStands())
+    fed.feed.close(20)
+    assert fed.feed.pid is None

@@ -1,0 +1,205 @@
+"""Jobs are handed in, found again, and outlive the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError, StateError, TransientError
+from lipwise_ray.service.changes import Change, JobChanged
+from lipwise_ray.service.service import Service
+from lipwise_ray.state import layout
+from tests.support.service import draft, quiet_settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A service's folder with two files that were uploaded."""
+    uploads = tmp_path / "served" / "uploads"
+    uploads.mkdir(parents=True)
+    for name in ("v.mp4", "s.wav"):
+        (uploads / name).write_bytes(b"looked at when it is dubbed")
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[Service]:
+    """A service whose jobs wait."""
+    opened = Service.open(folder, quiet_settings("service.queue=5"), works=False)
+    yield opened
+    opened.close()
+
+
+def test_jobs_outlive_the_server(folder: Path, service: Service) -> None:
+    """The next one has them as they were, with the signature of an address, the newest first."""
+    address = "https://media.test/hook?X-Amz-Signature=0123456789abcdef"
+    jobs = [service.submit(draft(service.uploads, webhook_url=address, asked={"n": n})) for n in range(3)]
+    service.cancel(jobs[1].id)
+    service.close()
+    later = Service.open(folder, quiet_settings(), works=False)
+    try:
+        assert [one.id for one in later.jobs()] == [one.id for one in reversed(jobs)]
+        assert later.job(jobs[0].id) == jobs[0]
+        assert [one.status for one in later.jobs()] == ["pending", "cancelled", "pending"]
+        fourth = later.submit(draft(later.uploads))
+        assert fourth.id > jobs[2].id
+        assert fourth.number == 4
+    finally:
+        later.close()
+
+
+def test_jobs_are_found(service: Service) -> None:
+    """By status, by id, and only so many."""
+    jobs = [service.submit(draft(service.uploads, name=f"n{n}")) for n in range(3)]
+    service.cancel(jobs[0].id)
+    assert [one.id for one in service.find(["cancelled"])] == [jobs[0].id]
+    assert [one.name for one in service.find(ids=[jobs[1].id, "unknown"])] == ["n1"]
+    assert [one.name for one in service.find(limit=2)] == ["n2", "n1"]
+    with pytest.raises(InputError, match="no job has this id") as caught:
+        service.job("0123")
+    assert caught.value.code == "unknown_job"
+
+
+def test_the_same_request_makes_one_job(service: Service) -> None:
+    """A client that asks once more under the same key gets its first job; another request under it is refused."""
+    first = service.submit(draft(service.uploads, idempotency_key="k", asked={"a": 1}))
+    assert service.submit(draft(service.uploads, idempotency_key="k", asked={"a": 1})) == first
+    with pytest.raises(InputError, match="belongs to another request") as caught:
+        service.submit(draft(service.uploads, idempotency_key="k", asked={"a": 2}))
+    assert caught.value.code == "idempotency"
+    other = service.submit(draft(service.uploads, idempotency_key="k", asked={"a": 2}, door="studio"))
+    assert other.id != first.id
+    assert service.counts()["pending"] == 2
+
+
+def test_a_key_whose_job_was_never_written_makes_it(service: Service) -> None:
+    """A server that was killed between key and job leaves nothing that blocks the client."""
+    first = service.submit(draft(service.uploads, idempotency_key="k"))
+    folder = service.folder
+    service.close()
+    service.store.remove(layout.service_job(first.id))
+    later = Service.open(folder, quiet_settings(), works=False)
+    try:
+        assert later.submit(draft(later.uploads, idempotency_key="k")).id == first.id
+    finally:
+        later.close()
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "words"),
+    [
+        ({"video": None}, "row_video", "empty, but every row needs it"),
+        ({"video": "/etc/hostname"}, "row_video", "path of the server's machine that is not read for clients"),
+        ({"video": "/no/such/file"}, "row_video", "path of the server's machine that is not read for clients"),
+        ({"video": "../token"}, "row_video", "path of the server's machine that is not read for clients"),
+        ({"audio": "s3://bucket/key"}, "row_audio", "lies under none of paths.roots"),
+        ({"audio": "https://elsewhere.test/a.wav"}, "row_audio", "not read for clients"),
+        ({"zip": 3}, "row", "unknown column"),
+        ({"output": "mine.mp4"}, "row_made_here", "the service fills it in"),
+        ({"start": 3, "end": 2}, "row_end", "is not after the start"),
+    ],
+)
+def test_bad_rows_are_refused(service: Service, columns: dict[str, object], code: str, words: str) -> None:
+    """As manifests' are, and at once; no message names a folder of the server."""
+    with pytest.raises(ManifestError, match=words) as caught:
+        service.submit(draft(service.uploads, **columns))
+    assert caught.value.code == code
+    assert str(service.folder) not in str(caught.value)
+    assert service.find() == []
+
+
+def test_roots_open_folders_to_clients(folder: Path, tmp_path: Path) -> None:
+    """What lies under them may be named, and nothing beside them; uploads always may."""
+    media = tmp_path / "media"
+    media.mkdir()
+    for name in (media / "v.mp4", tmp_path / "beside.mp4"):
+        name.write_bytes(b"a video")
+    service = Service.open(folder, quiet_settings(f'paths.roots=["{media}"]'), works=False)
+    try:
+        assert service.submit(draft(service.uploads, video=str(media / "v.mp4"))).status == "pending"
+        with pytest.raises(ManifestError, match="not read for clients") as caught:
+            service.submit(draft(service.uploads, video=str(tmp_path / "beside.mp4")))
+        assert str(media) not in str(caught.value)
+    finally:
+        service.close()
+
+
+def test_a_full_queue_refuses_more(service: Service) -> None:
+    """Until a job has ended; a batch that does not fit is refused as a whole."""
+    jobs = [service.submit(draft(service.uploads)) for _ in range(4)]
+    with pytest.raises(TransientError, match="no room for 2 more: 4 of 5") as caught:
+        service.submit_many([("a", draft(service.uploads)), ("b", draft(service.uploads))], door="test")
+    assert caught.value.code == "queue_full"
+    service.cancel(jobs[0].id)
+    batch = service.submit_many([("a", draft(service.uploads)), ("b", draft(service.uploads))], door="test")
+    assert [one.request_id for one in batch.items] == ["a", "b"]
+    assert service.batches() == [batch] == [service.batch(batch.id)]
+    assert {one.id for one in service.find(batch=batch.id)} == {one.job_id for one in batch.items}
+
+
+def test_a_batch_with_a_bad_row_adds_nothing(service: Service) -> None:
+    """Its client can mend it and hand it in once more."""
+    drafts = [("a", draft(service.uploads)), ("b", draft(service.uploads, start="soon"))]
+    with pytest.raises(ManifestError, match="is no time"):
+        service.submit_many(drafts, door="test")
+    assert (service.find(), service.batches()) == ([], [])
+
+
+def test_half_a_batch_is_cancelled(service: Service) -> None:
+    """Jobs of a server that was killed before the batch was whole are not done: nobody knows of them."""
+    batch = service.submit_many([("a", draft(service.uploads))], door="test")
+    service.close()
+    service.store.remove(layout.service_batch(batch.id))
+    later = Service.open(service.folder, quiet_settings(), works=False)
+    try:
+        assert later.job(batch.items[0].job_id).status == "cancelled"
+        with pytest.raises(InputError, match="no batch has this id"):
+            later.batch(batch.id)
+    finally:
+        later.close()
+
+
+def test_what_can_be_changed_and_what_cannot(service: Service) -> None:
+    """Two clients may cancel; what has ended is not cancelled, what has not is not asked for once more."""
+    told: list[Change] = []
+    forget = service.listen(told.append)
+    job = service.submit(draft(service.uploads))
+    assert service.prioritise(job.id, 7).priority == 7
+    with pytest.raises(InputError, match="is pending still"):
+        service.retry(job.id)
+    assert service.cancel(job.id) == service.cancel(job.id)
+    with pytest.raises(InputError, match="is cancelled already"):
+        service.prioritise(job.id, 1)
+    again = service.retry(job.id, {"start": 0.2, "id": "other"})
+    assert (again.status, again.attempts, again.columns["start"]) == ("pending", 2, 0.2)
+    assert (again.columns["id"], again.columns["output"]) == (job.id, job.columns["output"])
+    assert [one.status for one in told if isinstance(one, JobChanged)] == ["pending", "cancelled", "pending"]
+    forget()
+    service.cancel(job.id)
+    assert len(told) == 3
+
+
+def test_a_folder_has_one_server(folder: Path, service: Service) -> None:
+    """A second one is told who has it, and one whose outputs would lie in the state is refused."""
+    with pytest.raises(StateError, match="in use by process"):
+        Service.open(folder, quiet_settings(), works=False)
+    with pytest.raises(LipwiseError, match="lies in it") as caught:
+        Service.open(folder.parent / "other", quiet_settings(), out=f"{folder}/s/out", state=f"{folder}/s", works=False)
+    assert caught.value.code == "out_in_state"
+    service.close()
+    with pytest.raises(TransientError, match="about to stop"):
+        service.submit(draft(service.uploads))
+
+
+def test_damage_of_one_record_is_its_own(folder: Path, service: Service) -> None:
+    """A job whose record cannot be read is passed over when the next server opens; others are there."""
+    jobs = [service.submit(draft(service.uploads)) for _ in range(2)]
+    service.close()
+    service.store.write(layout.service_job(jobs[0].id), b"{half")
+    later = Service.open(folder, quiet_settings(), works=False)
+    try:
+        assert [one.id for one in later.find()] == [jobs[1].id]
+    finally:
+        later.close()

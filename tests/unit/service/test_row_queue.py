@@ -1,0 +1,114 @@
+"""Rows in a driver: who is next, and when a run ends."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from lipwise_ray.pipeline.manifest.row_table import Row
+from lipwise_ray.service import row_queue
+from lipwise_ray.service.row_queue import QueuedRows, RowQueue
+
+
+def _row(number: int, priority: int = 0, tenant: str = "") -> Row:
+    tags = (tenant,) if tenant else ()
+    return Row(number, f"r{number}", "v.mp4", "s.wav", f"r{number}.mp4", priority=priority, tags=tags)
+
+
+def test_the_next_row() -> None:
+    """The highest priority goes first, then the tenant with the fewest rows at work, then the oldest."""
+    queue = RowQueue()
+    for row in (_row(1, tenant="a"), _row(2, tenant="a"), _row(3, tenant="b"), _row(4, tenant="b")):
+        queue.add(row, 1)
+    queue.prioritise("r4", 5)
+    taken = [queue.take(Counter(a=1), 0.0) for _ in range(3)]
+    assert [row.id for row in taken if row] == ["r4", "r3", "r1"]
+
+
+def test_rows_that_a_run_left_wait_again() -> None:
+    """What ended is forgotten, what was cancelled is told of, the rest keeps its place."""
+    queue = RowQueue()
+    for number in range(1, 5):
+        queue.add(_row(number), 1)
+    for _ in range(3):
+        queue.take(Counter(), 0.0)
+    assert queue.cancel("r2") is None
+    assert queue.unwanted(["r9"]) == set()
+    assert queue.ended("r1") is not None
+    assert queue.ended("r1") is None
+    assert [one.row.id for one in queue.put_back()] == ["r2"]
+    assert queue.cancel("r4") is not None
+    assert [row.id for row in queue.rows()] == ["r3"]
+
+
+def test_one_that_is_cancelled_at_work_is_told_of_once() -> None:
+    """The run is asked for it, and not again when it is asked for once more."""
+    queue = RowQueue()
+    queue.add(_row(1), 1)
+    queue.take(Counter(), 0.0)
+    queue.cancel("r1")
+    assert queue.unwanted(["r1"]) == {"r1"}
+    assert queue.unwanted(["r1"]) == set()
+
+
+def test_whoever_waits_is_woken() -> None:
+    """By a row that comes, and by the end."""
+    queue, answers = RowQueue(), list[bool]()
+    for wake in (lambda: queue.add(_row(1), 1), queue.close):
+        waiting = threading.Thread(target=lambda: answers.append(queue.wait()))
+        waiting.start()
+        wake()
+        waiting.join(10)
+        queue.take(Counter(), 0.0)
+    assert answers == [True, False]
+    assert queue.take(Counter(), 1e6) is None
+
+
+def test_a_run_stays_open_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes what comes, looks on while rows are at work, and ends once nothing has come for some seconds."""
+    monkeypatch.setattr(row_queue, "_STEP_S", 0.0)
+    now_s = 0.0
+    queue, grown = RowQueue(), list[int]()
+    rows = QueuedRows(queue, lambda: now_s)
+    rows.waiting(lambda: grown.append(rows.good))
+    assert rows.take(Counter()) is None
+    queue.add(_row(1), 1)
+    first = rows.take(Counter())
+    assert first is not None
+    now_s = 100.0
+    assert rows.take(Counter({"": 1})) is None
+    now_s = 103.0
+    assert rows.take(Counter()) is None
+    assert rows.is_open
+    queue.add(_row(2), 1)
+    assert rows.take(Counter()) is not None
+    now_s = 109.0
+    assert (rows.take(Counter()), rows.is_open) == (None, False)
+    queue.add(_row(3), 1)
+    assert rows.take(Counter()) is None
+    assert [(number, name) for number, name, _ in rows.outputs] == [(1, "r1"), (2, "r2")]
+    assert (grown[-1], rows.good, rows.bad) == (2, 2, 0)
+
+
+def test_a_run_has_so_many_rows_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one has the others, once those at work have ended."""
+    monkeypatch.setattr(row_queue, "MOST_ROWS", 2)
+    queue = RowQueue()
+    for number in (1, 2, 3):
+        queue.add(_row(number), 1)
+    rows = QueuedRows(queue)
+    assert [rows.take(Counter()) is not None for _ in range(2)] == [True, True]
+    assert (rows.take(Counter({"": 2})), rows.is_open) == (None, True)
+    assert (rows.take(Counter()), rows.is_open) == (None, False)
+    assert [row.id for row in queue.rows()] == ["r3"]
+
+
+def test_variants_are_those_that_differ() -> None:
+    """Rows that are alike ask for the same models."""
+    queue = RowQueue()
+    for row in (_row(1), _row(2), replace(_row(3), preset="fast")):
+        queue.add(row, 1)
+    assert [row.id for row in QueuedRows(queue).variants] == ["r2", "r3"]

@@ -1,0 +1,247 @@
+"""The server as a whole: how it starts, what it says of itself, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from starlette.exceptions import HTTPException
+
+from lipwise_ray.cli.serve import serve as serve_command
+from lipwise_ray.errors import InputError, RequestError, SettingsError, SetupError, StorageError
+from lipwise_ray.service import gate
+from lipwise_ray.service.secret_files import secret_in
+from lipwise_ray.service.server import ListeningSocket, ServerRequest, serve
+from lipwise_ray.service.web_errors import PlainWords, status_of
+from tests.support.service_site import clip, running
+
+CLIP = clip()
+
+
+@contextmanager
+def child(folder: Path) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run `lipwise-ray serve` in a process of its own; yield it and its address."""
+    words = [sys.executable, "-m", "lipwise_ray", "serve", str(folder), "--port", "0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = None
+        while found is None:
+            line = process.stderr.readline()
+            assert line, "it ended"
+            found = re.search(r"http://127.0.0.1:\d+", line)
+        try:
+            yield process, found[0]
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_server_is_killed_in_the_middle_of_an_upload(tmp_path: Path) -> None:
+    """Nothing that had arrived is lost: the next one goes on, with the same key, and ends in order by a signal."""
+    body = CLIP + bytes(3_000_000)
+    with child(tmp_path / "s") as (process, url):
+        told = requests.post(f"{url}/v2/assets/upload", json={"fileName": "a", "size": len(body)}, timeout=20).json()
+        path = told["uploadUrl"].removeprefix(url)
+        head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 5) as wire:
+            wire.sendall(head + body[:2_500_000])
+            while not requests.get(told["uploadUrl"], timeout=20).json()["received"]:
+                pass
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    with child(tmp_path / "s") as (process, url):
+        received = requests.get(url + path, timeout=20).json()["received"]
+        assert received >= 1 << 20
+        span = {"Content-Range": f"bytes {received}-{len(body) - 1}/{len(body)}"}
+        answer = requests.put(url + path, data=body[received:], headers=span, timeout=20)
+        assert answer.json()["isWhole"] is True
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    """Before anything is begun, with the port and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SetupError) as refused:
+            serve_command(tmp_path / "s", port=port)
+    said = f"127.0.0.1:{port}: cannot listen there: address already in use. Choose another --port"
+    assert str(refused.value).startswith(said)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("missing", ["fastapi", "python_multipart", "uvicorn"])
+def test_a_missing_extra_is_named(tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SetupError, match=rf"{missing} is not installed\. Run `pip install 'lipwise-ray\[serve\]'`"):
+        serve_command(tmp_path / "s")
+
+
+def test_the_web_process_loads_no_network() -> None:
+    """It answers with little memory: torch and Ray are the driver's."""
+    code = "import sys, lipwise_ray.service.server; print(sorted({'torch', 'ray'} & {*sys.modules}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("url", ["dub.example.org", "ftp://x", "https://a@b", "https://x?y", "http://["])
+def test_public_addresses_that_are_none(tmp_path: Path, url: str) -> None:
+    """They are refused before the port is taken."""
+    request = ServerRequest(folder=tmp_path / "s", host="127.0.0.1", port=0, public_url=url)
+    with pytest.raises(SetupError, match="--public-url"):
+        serve(request, None, [], print)  # type: ignore[arg-type]  # settings are not reached
+
+
+def test_hosts_of_others_cannot_be_listened_at() -> None:
+    """An address of another machine, or a name that there is not."""
+    for host in ("192.0.2.1", "no-such-host.invalid"):
+        with pytest.raises(SetupError, match="cannot listen there"):
+            ListeningSocket(host, 0)
+
+
+def test_secrets_are_their_owners(tmp_path: Path) -> None:
+    """A file is made once and for its owner alone; one that others can read, or that holds nothing, is refused."""
+    file = tmp_path / "new" / "token"
+    secret = secret_in(file, "whsec_")
+    assert secret.startswith("whsec_")
+    assert secret_in(file) == secret
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["token"]
+    file.chmod(0o640)
+    with pytest.raises(SetupError, match=r"others may read it\. Run: chmod 600"):
+        secret_in(file)
+    file.chmod(0o600)
+    for text in ("", "short", "two words that are long enough", "\N{SNOWMAN}" * 20):
+        file.write_text(text)
+        with pytest.raises(SetupError, match="holds no secret"):
+            secret_in(file)
+    with pytest.raises(SetupError, match="cannot be used"):
+        secret_in(tmp_path)
+
+
+def test_metrics_count_by_route(tmp_path: Path) -> None:
+    """Requests by their route and not by the address, jobs by status, and the run's own figures behind them."""
+    figures = tmp_path / "run.prom"
+    with running(tmp_path / "s", f"engine.metrics_file={str(figures)!r}") as site:
+        site.asked("POST", "/plain", json=site.columns())
+        for number in range(3):
+            site.asked("GET", f"/v2/assets/{number}")
+            site.asked("GET", f"/no/{number}")
+        text = site.asked("GET", "/metrics").text
+        assert 'lipwise_service_requests_total{method="GET",route="/v2/assets/{asset_id}",status="404"} 3.0' in text
+        assert 'lipwise_service_requests_total{method="none",route="none",status="404"} 3.0' in text
+        assert 'lipwise_service_jobs{status="pending"} 1.0' in text
+        assert "lipwise_service_ready 1.0" in text
+        figures.write_text("lipwise_frames_total 7\n")
+        assert site.asked("GET", "/metrics").text.endswith("lipwise_frames_total 7\n")
+
+
+def test_a_server_that_stops_goes_on_answering(tmp_path: Path) -> None:
+    """While the last tasks end, clients see their jobs; new ones are sent away with a time to come back."""
+    with running(tmp_path / "s") as site:
+        job_id = site.asked("POST", "/plain", json=site.columns()).json()["id"]
+        assert site.server is not None
+        site.server._app.drain()
+        site.service.close()
+        ready = site.asked("GET", "/readyz")
+        assert (ready.status_code, ready.json()["message"]) == (503, "This server is about to stop.")
+        refused = site.asked("POST", "/plain", json=site.columns())
+        assert (refused.status_code, refused.json()["errorCode"]) == (503, "closing")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert site.service.job(job_id).status == "pending"
+        assert site.asked("GET", "/healthz").status_code == 200
+
+
+def test_a_full_queue_is_said(tmp_path: Path) -> None:
+    """With the status that clients wait on, and for how long."""
+    with running(tmp_path / "s", "service.queue=1") as site:
+        site.asked("POST", "/plain", json=site.columns())
+        refused = site.asked("POST", "/plain", json=site.columns())
+        assert (refused.status_code, refused.json()["errorCode"]) == (429, "queue_full")
+        assert int(refused.headers["Retry-After"]) > 0
+
+
+def test_no_path_of_the_server_is_told(tmp_path: Path) -> None:
+    """Whatever a client asks for; what it named itself comes back by its last part alone."""
+    with running(tmp_path / "s s") as site:
+        columns = site.columns()
+        asked: list[dict[str, Any]] = [
+            {**columns, "audio": str(site.service.uploads / "none.wav")},
+            {**columns, "video": "/etc/passwd"},
+            {**columns, "video": "../../etc/passwd"},
+            {**columns, "video": str(site.folder / "token")},
+        ]
+        for one in asked:
+            answer = site.asked("POST", "/plain", json=one)
+            assert answer.status_code == 422
+            assert str(tmp_path) not in answer.text
+            assert "/etc" not in answer.text.replace("../../etc", "")
+
+
+def test_a_fault_says_nothing_of_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its traceback is for the log."""
+    with running(tmp_path / "s") as site:
+        site.door.service = None  # type: ignore[assignment]  # a fault
+        answer = site.asked("POST", "/plain", json={})
+        assert (answer.status_code, answer.json()["errorCode"]) == (500, "internal")
+        assert "NoneType" not in answer.text
+    assert "NoneType" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("/srv/my videos/a/b.mp4: is gone", "a/b.mp4: is gone"),
+        ("under /srv/my videos", "under the server"),
+        ("cannot read '/var/lib/x/y.mp4'", "cannot read 'y.mp4'"),
+        ("https://host.example/a/b/c.mp4 is gone", "https://host.example/a/b/c.mp4 is gone"),
+        ("3/8 of a/b, and/or", "3/8 of a/b, and/or"),
+    ],
+)
+def test_paths_become_names(text: str, plain: str) -> None:
+    """Those of the server's folders, and any other; addresses and fractions stay."""
+    assert PlainWords(["/srv/my videos"])(text) == plain
+
+
+def test_errors_have_statuses() -> None:
+    """The client's by 4xx, the server's by 5xx."""
+    assert status_of(InputError("no_audio", "x")) == 422
+    assert status_of(SettingsError("unknown_setting", "x")) == 422
+    assert status_of(RequestError("unknown_asset", "x")) == 404
+    assert status_of(StorageError("state_read", "x")) == 503
+
+
+def test_bodies_that_stand_still_are_given_up() -> None:
+    """A client that says nothing more for too long is told so; one whose body is whole may be silent."""
+
+    async def still() -> None:
+        async def never() -> Any:
+            await asyncio.Event().wait()
+
+        await gate._hurried(never, 0.01)()
+
+    async def whole() -> Any:
+        messages: list[Any] = [{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}]
+
+        async def next_one() -> Any:
+            await asyncio.sleep(0)
+            return messages.pop(0)
+
+        receive = gate._hurried(next_one, 5.0)
+        await receive()
+        return await receive()
+
+    with pytest.raises(HTTPException, match="408"):
+        asyncio.run(still())
+    assert asyncio.run(whole())["type"] == "http.disconnect"
