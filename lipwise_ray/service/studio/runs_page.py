@@ -1,0 +1,192 @@
+"""Pages of the runs: all that the state has, their trends, and the report of one."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+from markupsafe import Markup
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+
+from lipwise_ray.reports import charts
+from lipwise_ray.reports.report_parts import ROW_HEADS, in_clauses
+from lipwise_ray.reports.write import NAMES
+from lipwise_ray.service.service import Service
+from lipwise_ray.service.studio.job_links import JobLinks
+from lipwise_ray.service.studio.kept_results import KeptResults
+from lipwise_ray.service.studio.row_filter import RowFilter
+from lipwise_ray.service.studio.run_figures import RunFigures, kept_figures
+from lipwise_ray.service.studio.run_list import RunLine, RunList
+from lipwise_ray.service.studio.run_reports import OpenReport, kept_reports
+from lipwise_ray.service.studio.shell import StudioShell
+from lipwise_ray.state.overview import ShardRun, shards_of
+from lipwise_ray.state.shards import holders
+
+_HERE = "Runs"
+_A_PAGE = 25
+_LATEST = 50
+_FEWEST_OF_A_TREND = 2
+_PATIENCE_S = 4.0
+"""So long a page waits for a report; then it says that the report is being made, and asks again."""
+_AGAIN = {"Refresh": "3"}
+
+Page = Annotated[int, Query(ge=1, le=1_000_000)]
+Choice = Annotated[str, Query(max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run in the list, and its figures; None while they are read."""
+
+    line: RunLine
+    status: str
+    figures: RunFigures | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunTrend:
+    """A figure over the latest runs that ended: its name and its chart, from the oldest to the newest."""
+
+    name: str
+    chart: Markup
+
+
+def router(service: Service, shell: StudioShell, plain: Callable[[str], str]) -> APIRouter:
+    """Return the routes of the pages.
+
+    Args:
+        service: The service.
+        shell: Makes pages.
+        plain: Removes this machine's paths from texts.
+    """
+    return _RunsPages(service, shell, plain).router
+
+
+class _RunsPages:
+    """The pages, and what they keep of runs; the arguments are those of `router`."""
+
+    def __init__(self, service: Service, shell: StudioShell, plain: Callable[[str], str]) -> None:
+        self._service = service
+        self._shell = shell
+        self._list = RunList(service.store)
+        self._figures: KeptResults[RunFigures] = kept_figures(service.store)
+        self._reports: KeptResults[OpenReport] = kept_reports(service.store, plain)
+        self.router = APIRouter(include_in_schema=False)
+        self.router.get("/runs")(self.runs)
+        self.router.get("/runs/{run_id}")(self.run)
+        self.router.get("/runs/{run_id}/files/{name}")(self.file)
+
+    def runs(self, request: Request, page: Page = 1) -> Response:
+        ids = self._list.ids()
+        pages = max(1, -(-len(ids) // _A_PAGE))
+        page = min(page, pages)
+        at_work = self._at_work()
+        listed = [self._listed(line, at_work) for line in self._list.lines(ids[(page - 1) * _A_PAGE : page * _A_PAGE])]
+        latest = [self._listed(line, at_work) for line in self._list.lines(ids[:_LATEST])]
+        ended = [one for one in reversed(latest) if one.status == "ended"]
+        values = {
+            "listed": listed,
+            "whole": len(ids),
+            "page": page,
+            "pages": pages,
+            "ended": ended[::-1] if len(ended) >= _FEWEST_OF_A_TREND else [],
+            "trends": _trends(ended) if len(ended) >= _FEWEST_OF_A_TREND else [],
+            "waiting": sum(one.figures is None and one.status != "damaged" for one in [*latest, *listed]),
+            "is_live": any(one.status == "at work" for one in listed),
+        }
+        if request.headers.get("hx-request"):
+            return self._shell.fragment(request, "runs_list.html.jinja", values)
+        return self._shell.page(request, "runs.html.jinja", _HERE, values)
+
+    def run(  # each is a field of the form
+        self,
+        request: Request,
+        run_id: str,
+        language: Choice = "",
+        tag: Choice = "",
+        verdict: Choice = "",
+        status: Choice = "",
+        text: Choice = "",
+        page: Page = 1,
+    ) -> Response:
+        line = self._line(run_id)
+        if line is None or line.record is None:
+            return self._absent(request, run_id, is_damaged=line is not None)
+        found = self._reports.get(run_id, _PATIENCE_S)
+        stands = line.status(self._at_work())
+        if found is None:
+            answer = self._shell.page(request, "run_waiting.html.jinja", _HERE, {"line": line})
+            answer.headers.update(_AGAIN)
+            return answer
+        wanted = RowFilter(language, tag, verdict, status, text)
+        values = {
+            "line": line,
+            "status": stands,
+            "parts": found.parts,
+            "choices": found.choices,
+            "part": found.rows(wanted, page),
+            "wanted": wanted,
+            "row_heads": ROW_HEADS,
+            "in_clauses": in_clauses,
+            "links": JobLinks(self._service, str(request.scope.get("root_path", "")).rstrip("/")),
+        }
+        if request.headers.get("hx-request"):
+            return self._shell.fragment(request, "run_rows.html.jinja", values)
+        further = {"files": NAMES, "shards": self._shards(line)}
+        return self._shell.page(request, "run.html.jinja", _HERE, {**values, **further})
+
+    def file(self, request: Request, run_id: str, name: str) -> Response:
+        line = self._line(run_id) if name in NAMES else None
+        if line is None or line.record is None:
+            raise HTTPException(404, "There is no such file.")
+        found = self._reports.get(run_id, _PATIENCE_S)
+        if found is None:
+            raise HTTPException(503, "The report is being made. Ask again in some seconds.", _AGAIN)
+        path = found.file(name)
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        keep = BackgroundTask(found.file, name)  # the folder is there as long as the report
+        del request
+        return FileResponse(path, media_type=kind, filename=f"{run_id}-{name}", background=keep)
+
+    def _line(self, run_id: str) -> RunLine | None:
+        return self._list.lines([run_id])[0] if run_id in self._list.ids() else None
+
+    def _listed(self, line: RunLine, at_work: frozenset[str]) -> ListedRun:
+        figures = self._figures.get(line.run_id) if line.record is not None else None
+        return ListedRun(line, line.status(at_work), figures)
+
+    def _at_work(self) -> frozenset[str]:
+        return frozenset(str(record.get("run_id", "")) for _, record in holders(self._service.store))
+
+    def _shards(self, line: RunLine) -> list[ShardRun]:
+        if line.record is None or line.record.shard is None:
+            return []
+        return [one for one in shards_of(self._service.store, line.run_id, line.record) if one.run_id != line.run_id]
+
+    def _absent(self, request: Request, run_id: str, *, is_damaged: bool) -> Response:
+        values = {"run_id": run_id[:80], "is_damaged": is_damaged}
+        answer = self._shell.page(request, "run_absent.html.jinja", _HERE, values)
+        answer.status_code = 404
+        return answer
+
+
+def _trends(ended: list[ListedRun]) -> list[RunTrend]:
+    """Return the trends of runs, the oldest first; those of which nothing is known are left out."""
+    drawn: list[RunTrend] = []
+    for name, figure in (
+        ("LSE-C, median", lambda one: one.figures and one.figures.lse_c),
+        ("LSE-D, median", lambda one: one.figures and one.figures.lse_d),
+        ("rows that failed", lambda one: one.line.ended and float(one.line.ended.failed)),
+        ("frames a second", lambda one: one.line.frames_per_s),
+    ):
+        known = [(one, value) for one in ended if (value := figure(one)) is not None]
+        if known:
+            labels = [one.line.run_id[:8] for one, _ in known]
+            drawing = charts.bars([value for _, value in known], labels, f"{name}, of {len(known)} runs")
+            drawn.append(RunTrend(name, Markup(drawing)))  # noqa: S704  # escapes labels and title
+    return drawn
