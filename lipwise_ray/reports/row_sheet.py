@@ -150,7 +150,7 @@ class RowSheet:
             mark: Texts without these characters stay as they are.
         """
 
-        def new_text(text: object) -> object:
+        def new_text(text: str | float | None) -> str | float | None:
             return change(text) if isinstance(text, str) and mark in text else text
 
         def new_detail(text: str | None) -> str | None:
@@ -171,14 +171,14 @@ def _detail_of(text: str | None) -> RowDetail:
     return _NO_DETAIL if text is None else adapter_of(RowDetail).validate_json(text)
 
 
-def _changed(value: Any, change: Callable[[str], str]) -> Any:
+def _changed(value: object, change: Callable[[str], str]) -> object:
     """Return a JSON value whose texts are changed; names of its keys stay."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
-        return [_changed(one, change) for one in cast("list[Any]", value)]
+        return [_changed(one, change) for one in cast("list[object]", value)]
     if isinstance(value, dict):
-        return {key: _changed(one, change) for key, one in cast("dict[str, Any]", value).items()}
+        return {key: _changed(one, change) for key, one in cast("dict[str, object]", value).items()}
     return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response
 from markupsafe import Markup
 from starlette.background import BackgroundTask
@@ -36,7 +36,6 @@ _PATIENCE_S = 4.0
 _AGAIN = {"Refresh": "3"}
 
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
-Choice = Annotated[str, Query(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +102,8 @@ class _RunsPages:
             return self._shell.fragment(request, "runs_list.html.jinja", values)
         return self._shell.page(request, "runs.html.jinja", _HERE, values)
 
-    def run(  # each is a field of the form
-        self,
-        request: Request,
-        run_id: str,
-        language: Choice = "",
-        tag: Choice = "",
-        verdict: Choice = "",
-        status: Choice = "",
-        text: Choice = "",
-        page: Page = 1,
+    def run(
+        self, request: Request, run_id: str, wanted: Annotated[RowFilter, Depends(RowFilter)], page: Page = 1
     ) -> Response:
         line = self._line(run_id)
         if line is None or line.record is None:
@@ -123,7 +114,6 @@ class _RunsPages:
             answer = self._shell.page(request, "run_waiting.html.jinja", _HERE, {"line": line})
             answer.headers.update(_AGAIN)
             return answer
-        wanted = RowFilter(language, tag, verdict, status, text)
         values = {
             "line": line,
             "status": stands,
@@ -177,16 +167,17 @@ class _RunsPages:
 
 def _trends(ended: list[ListedRun]) -> list[RunTrend]:
     """Return the trends of runs, the oldest first; those of which nothing is known are left out."""
+    figures: list[tuple[str, list[float | None]]] = [
+        ("LSE-C, median", [one.figures.lse_c if one.figures else None for one in ended]),
+        ("LSE-D, median", [one.figures.lse_d if one.figures else None for one in ended]),
+        ("rows that failed", [float(one.line.ended.failed) if one.line.ended else None for one in ended]),
+        ("frames a second", [one.line.frames_per_s for one in ended]),
+    ]
     drawn: list[RunTrend] = []
-    for name, figure in (
-        ("LSE-C, median", lambda one: one.figures and one.figures.lse_c),
-        ("LSE-D, median", lambda one: one.figures and one.figures.lse_d),
-        ("rows that failed", lambda one: one.line.ended and float(one.line.ended.failed)),
-        ("frames a second", lambda one: one.line.frames_per_s),
-    ):
-        known = [(one, value) for one in ended if (value := figure(one)) is not None]
+    for name, values in figures:
+        known = [(one.line.run_id[:8], value) for one, value in zip(ended, values, strict=True) if value is not None]
         if known:
-            labels = [one.line.run_id[:8] for one, _ in known]
-            drawing = charts.bars([value for _, value in known], labels, f"{name}, of {len(known)} runs")
-            drawn.append(RunTrend(name, Markup(drawing)))  # noqa: S704  # escapes labels and title
+            labels, heights = zip(*known, strict=True)
+            drawing = charts.bars([round(height, 2) for height in heights], labels, f"{name}, of {len(known)} runs")
+            drawn.append(RunTrend(name, Markup(drawing)))
     return drawn
