@@ -83,12 +83,17 @@ class KeptResults(Generic[Result]):
             threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
-        while (next_one := self._next()) is not None:
-            self._finish(*next_one)
+        try:
+            while (next_one := self._next()) is not None:
+                self._finish(*next_one)
+        finally:  # also after a fault, which ends this thread
+            with self._lock:
+                self._is_working = False
+                if self._waiting:
+                    self._begin()
 
     def _next(self) -> tuple[str, _Entry[Result]] | None:
         with self._lock:
-            self._is_working = bool(self._waiting)
             return self._waiting.popleft() if self._waiting else None
 
     def _finish(self, name: str, entry: _Entry[Result]) -> None:

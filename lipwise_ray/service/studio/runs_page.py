@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from lipwise_ray.service.studio.row_filter import RowFilter
 from lipwise_ray.service.studio.run_figures import RunFigures, kept_figures
 from lipwise_ray.service.studio.run_list import RunLine, RunList
 from lipwise_ray.service.studio.run_reports import OpenReport, kept_reports
-from lipwise_ray.service.studio.shell import StudioShell
+from lipwise_ray.service.studio.shell import StudioShell, day
 from lipwise_ray.state.overview import ShardRun, shards_of
 from lipwise_ray.state.shards import holders
 
@@ -33,6 +34,8 @@ _LATEST = 50
 _FEWEST_OF_A_TREND = 2
 _PATIENCE_S = 4.0
 """So long a page waits for a report; then it says that the report is being made, and asks again."""
+_GLANCE_S = 1.0
+"""The same of the list, for the figures of all its runs together."""
 _AGAIN = {"Refresh": "3"}
 
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
@@ -40,7 +43,7 @@ Page = Annotated[int, Query(ge=1, le=1_000_000)]
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run in the list, and its figures; None while they are read."""
+    """A run in the list, and its figures; None while they are read, and where none are needed."""
 
     line: RunLine
     status: str
@@ -84,19 +87,21 @@ class _RunsPages:
         ids = self._list.ids()
         pages = max(1, -(-len(ids) // _A_PAGE))
         page = min(page, pages)
+        shown = self._list.lines(ids[(page - 1) * _A_PAGE : page * _A_PAGE])
+        ended = [line for line in self._list.lines(ids[:_LATEST]) if line.record is not None and line.ended is not None]
+        ended = ended if len(ended) >= _FEWEST_OF_A_TREND else []
+        counted = [line for line in shown if line.record is not None and line.ended is None]
+        figures = self._figures_of([*counted, *ended])
         at_work = self._at_work()
-        listed = [self._listed(line, at_work) for line in self._list.lines(ids[(page - 1) * _A_PAGE : page * _A_PAGE])]
-        latest = [self._listed(line, at_work) for line in self._list.lines(ids[:_LATEST])]
-        ended = [one for one in reversed(latest) if one.status == "ended"]
         values = {
-            "listed": listed,
+            "listed": [ListedRun(line, line.status(at_work), figures.get(line.run_id)) for line in shown],
             "whole": len(ids),
             "page": page,
             "pages": pages,
-            "ended": ended[::-1] if len(ended) >= _FEWEST_OF_A_TREND else [],
-            "trends": _trends(ended) if len(ended) >= _FEWEST_OF_A_TREND else [],
-            "waiting": sum(one.figures is None and one.status != "damaged" for one in [*latest, *listed]),
-            "is_live": any(one.status == "at work" for one in listed),
+            "ended": [ListedRun(line, "ended", figures.get(line.run_id)) for line in ended],
+            "trends": _trends([(line, figures.get(line.run_id)) for line in reversed(ended)]),
+            "waiting": len({line.run_id for line in (*counted, *ended)} - {*figures}),
+            "is_live": any(line.status(at_work) == "at work" for line in shown),
         }
         if request.headers.get("hx-request"):
             return self._shell.fragment(request, "runs_list.html.jinja", values)
@@ -146,9 +151,11 @@ class _RunsPages:
     def _line(self, run_id: str) -> RunLine | None:
         return self._list.lines([run_id])[0] if run_id in self._list.ids() else None
 
-    def _listed(self, line: RunLine, at_work: frozenset[str]) -> ListedRun:
-        figures = self._figures.get(line.run_id) if line.record is not None else None
-        return ListedRun(line, line.status(at_work), figures)
+    def _figures_of(self, lines: Sequence[RunLine]) -> dict[str, RunFigures]:
+        """Return the figures of runs by their names; of those that are still read none."""
+        until_s = time.monotonic() + _GLANCE_S
+        found = {one.run_id: self._figures.get(one.run_id, max(0.0, until_s - time.monotonic())) for one in lines}
+        return {run_id: figures for run_id, figures in found.items() if figures is not None}
 
     def _at_work(self) -> frozenset[str]:
         return frozenset(str(record.get("run_id", "")) for _, record in holders(self._service.store))
@@ -165,19 +172,20 @@ class _RunsPages:
         return answer
 
 
-def _trends(ended: list[ListedRun]) -> list[RunTrend]:
+def _trends(ended: Sequence[tuple[RunLine, RunFigures | None]]) -> list[RunTrend]:
     """Return the trends of runs, the oldest first; those of which nothing is known are left out."""
-    figures: list[tuple[str, list[float | None]]] = [
-        ("LSE-C, median", [one.figures.lse_c if one.figures else None for one in ended]),
-        ("LSE-D, median", [one.figures.lse_d if one.figures else None for one in ended]),
-        ("rows that failed", [float(one.line.ended.failed) if one.line.ended else None for one in ended]),
-        ("frames a second", [one.line.frames_per_s for one in ended]),
+    trends: list[tuple[str, list[float | None]]] = [
+        ("LSE-C, median", [figures.lse_c if figures else None for _, figures in ended]),
+        ("LSE-D, median", [figures.lse_d if figures else None for _, figures in ended]),
+        ("rows that failed", [float(line.ended.failed) if line.ended else None for line, _ in ended]),
+        ("frames a second", [line.frames_per_s for line, _ in ended]),
     ]
+    days = [day(line.record.begun if line.record else None) for line, _ in ended]
     drawn: list[RunTrend] = []
-    for name, values in figures:
-        known = [(one.line.run_id[:8], value) for one, value in zip(ended, values, strict=True) if value is not None]
+    for name, values in trends:
+        known = [(label, round(value, 2)) for label, value in zip(days, values, strict=True) if value is not None]
         if known:
-            labels, heights = zip(*known, strict=True)
-            drawing = charts.bars([round(height, 2) for height in heights], labels, f"{name}, of {len(known)} runs")
+            title = f"{name}, of {len(known)} runs"
+            drawing = charts.bars([value for _, value in known], [label for label, _ in known], title)
             drawn.append(RunTrend(name, Markup(drawing)))
     return drawn
