@@ -15,7 +15,7 @@ class ReportLinks(Protocol):
         ...
 
     def video(self, row_id: str, output: str | None) -> str | Markup:
-        """Return what stands for a row's video: a player, or its address.
+        """Return a player of a row's video, or its address.
 
         Args:
             row_id: The row.

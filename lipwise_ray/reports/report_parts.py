@@ -104,7 +104,7 @@ class ReportParts:
 
 
 def parts_of(report: RunReport, stills: Stills, costs: Costs | None, most: int) -> ReportParts:
-    """Return what the page of a run says.
+    """Return the parts of a run's page.
 
     Args:
         report: The run.

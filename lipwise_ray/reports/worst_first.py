@@ -73,7 +73,7 @@ class WorstCard:
 
 
 def card(row: FlatRow, detail: RowDetail, stills: Stills) -> WorstCard:
-    """Return what a page says of a video.
+    """Return the card of a video.
 
     Args:
         row: Its row.

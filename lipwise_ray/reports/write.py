@@ -77,7 +77,7 @@ def write_night(
 
 
 def stills_of(store: Store) -> Stills:
-    """Return what gives the images of a state's jobs."""
+    """Return the images of a state's jobs, by their ids."""
 
     def stills(job_id: str) -> tuple[bytes, bytes] | None:
         before, after = (store.read(layout.still(job_id, name)) for name in ("before", "after"))

@@ -15,11 +15,11 @@ from lipwise_ray.errors import LipwiseError
 Result = TypeVar("Result")
 _FRESH_S = 2.0
 _REST = 10
-"""What may change is made again after so many times as long as it took: it never takes more than a tenth of a CPU."""
+"""Times as long as it took until a result that may change is made again: that never takes more than a tenth of a CPU."""
 
 
 @dataclass(slots=True)
-class _Entry(Generic[Result]):
+class _KeptEntry(Generic[Result]):
     """A result, and the work that makes it or a newer one."""
 
     work: Future[Result] = field(default_factory=Future[Result])
@@ -46,8 +46,8 @@ class KeptResults(Generic[Result]):
         self._make = make
         self._is_final = is_final
         self._most = most
-        self._entries: OrderedDict[str, _Entry[Result]] = OrderedDict()
-        self._waiting: deque[tuple[str, _Entry[Result]]] = deque()
+        self._entries: OrderedDict[str, _KeptEntry[Result]] = OrderedDict()
+        self._waiting: deque[tuple[str, _KeptEntry[Result]]] = deque()
         self._lock = threading.Lock()
         self._is_working = False
 
@@ -64,7 +64,7 @@ class KeptResults(Generic[Result]):
         with self._lock:
             entry = self._entries.get(name)
             if entry is None or entry.is_due(time.monotonic()):
-                entry = self._entries.setdefault(name, _Entry())
+                entry = self._entries.setdefault(name, _KeptEntry())
                 entry.work = Future()
                 self._waiting.append((name, entry))
                 self._begin()
@@ -92,11 +92,11 @@ class KeptResults(Generic[Result]):
                 if self._waiting:
                     self._begin()
 
-    def _next(self) -> tuple[str, _Entry[Result]] | None:
+    def _next(self) -> tuple[str, _KeptEntry[Result]] | None:
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
 
-    def _finish(self, name: str, entry: _Entry[Result]) -> None:
+    def _finish(self, name: str, entry: _KeptEntry[Result]) -> None:
         begun_s, work = time.monotonic(), entry.work
         problem: BaseException = RuntimeError(f"the thread that made {name} met a fault of its own")
         try:

@@ -15,7 +15,7 @@ _IS_LANGUAGE = f"coalesce(nullif(language, ''), '{_UNNAMED}')"
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """Which rows are shown; what is empty lets all through.
+    """Values of the rows that are shown; empty ones let all through.
 
     Attributes:
         language, tag, verdict, status: Of the rows.

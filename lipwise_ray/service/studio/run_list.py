@@ -32,7 +32,7 @@ class RunLine:
     ended: RunEnd | None
 
     def status(self, at_work: frozenset[str]) -> RunStatus:
-        """Return where it stands.
+        """Return its status.
 
         Args:
             at_work: Runs of the drivers at work.
@@ -45,7 +45,7 @@ class RunLine:
 
     @property
     def what(self) -> str:
-        """What was run: the manifest, or an evaluation."""
+        """Title of it: its manifest, with its shard."""
         if self.record is None:
             return ""
         verb = "evaluation of " if self.is_evaluation else ""

@@ -22,7 +22,7 @@ ROWS_A_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class RowPart:
+class ReportRows:
     """A part of the rows that a filter lets through.
 
     Attributes:
@@ -56,7 +56,7 @@ class OpenReport:
     _paths: list[Path] = field(default_factory=list[Path])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def rows(self, wanted: RowFilter, page: int) -> RowPart:
+    def rows(self, wanted: RowFilter, page: int) -> ReportRows:
         """Return a part of its rows, in the manifest's order.
 
         Args:
@@ -70,7 +70,7 @@ class OpenReport:
             pages = max(1, -(-whole // ROWS_A_PAGE))
             page = min(page, pages)
             bound = f" LIMIT {ROWS_A_PAGE} OFFSET {(page - 1) * ROWS_A_PAGE}"
-            return RowPart([line_of(row) for row in sheet.where(condition, values, order=bound)], whole, page, pages)
+            return ReportRows([line_of(row) for row in sheet.where(condition, values, order=bound)], whole, page, pages)
 
     def file(self, name: str) -> Path:
         """Return a file of its page or tables; the first one that is asked for takes as long as all.

@@ -56,8 +56,7 @@ def test_a_changing_result_is_made_again(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [kept.get("a", _LONG_S), kept.get("a", _LONG_S)] == [1, 1]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_what_cannot_be_made_says_so_and_the_next_is_made() -> None:
+def test_what_cannot_be_made_says_so_and_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its error is the asker's; a fault of the code is one too, and hangs nobody."""
 
     def make(name: str) -> str:
@@ -67,12 +66,18 @@ def test_what_cannot_be_made_says_so_and_the_next_is_made() -> None:
             raise ValueError(name)
         return name
 
+    unhandled: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda about: unhandled.append(about.exc_type))
     kept = KeptResults(make, lambda _: True, 5)
     with pytest.raises(StateError, match="holds no run"):
         kept.get("bad", _LONG_S)
     with pytest.raises(RuntimeError, match="a fault of its own"):
         kept.get("worse", _LONG_S)
     assert kept.get("good", _LONG_S) == "good"
+    for thread in threading.enumerate():
+        if "(_work)" in thread.name:
+            thread.join(_LONG_S)
+    assert unhandled == [ValueError]
 
 
 def test_a_filter_takes_texts_as_they_are() -> None:
