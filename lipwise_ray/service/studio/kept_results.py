@@ -15,7 +15,7 @@ from lipwise_ray.errors import LipwiseError
 Result = TypeVar("Result")
 _FRESH_S = 2.0
 _REST = 10
-"""Times as long as it took until a result that may change is made again: that never takes more than a tenth of a CPU."""
+"""Times as long as it took until one that may change is made again: that never takes more than a tenth of a CPU."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ def browser() -> Iterator[Any]:
 
 
 def test_runs_are_read_and_rows_are_chosen(browser: Any, tmp_path: Path) -> None:
-    """Nothing bad is found by axe, light and dark, wide and narrow; filters act as they are set, also on the address."""
+    """The checker axe finds no fault, light and dark, wide and narrow; filters act as they are set."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     run_id = dubbed_run(tmp_path).run_id
     dubbed_run(tmp_path, "again")
