@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 _WIDTH, _HEIGHT = 320, 120
-_LEFT, _BOTTOM, _TOP = 36, 18, 8
+_LEFT, _BOTTOM, _TOP = 44, 18, 8
 
 
 def bars(values: Sequence[float], labels: Sequence[str], title: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from lipwise_ray.reports.made_audio import MadeAudio
 from lipwise_ray.state.delivered_records import LeftBehindRecord
@@ -48,13 +48,15 @@ _NO_DETAIL = RowDetail()
 class RowSheet:
     """Flat rows, in the order in which they came, in a database of the disk that is gone with its connection.
 
+    One thread at a time may use it, whichever that is.
+
     Args:
         columns: Names of their values; what a row has beside them is not kept.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
-        self._base = sqlite3.connect("", isolation_level=None)
+        self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         kept = ", ".join(f'"{name}"' for name in self._columns)
         self._base.execute(f'CREATE TABLE rows ("{_PLACE}" INTEGER PRIMARY KEY, "{_DETAIL}" TEXT, {kept})')
         self._base.execute('CREATE INDEX by_row ON rows ("row")' if "row" in self._columns else "SELECT 1")
@@ -140,6 +142,25 @@ class RowSheet:
         ):
             yield value, json.loads(text)[key]
 
+    def rewrite(self, change: Callable[[str], str], mark: str) -> None:
+        """Change texts of every row, those of the details too.
+
+        Args:
+            change: Returns a text's new form.
+            mark: Texts without these characters stay as they are.
+        """
+
+        def new_text(text: str | float | None) -> str | float | None:
+            return change(text) if isinstance(text, str) and mark in text else text
+
+        def new_detail(text: str | None) -> str | None:
+            return text if text is None or mark not in text else json.dumps(_changed(json.loads(text), change))
+
+        self._base.create_function("new_text", 1, new_text, deterministic=True)
+        self._base.create_function("new_detail", 1, new_detail, deterministic=True)
+        texts = ", ".join(f'"{name}" = new_text("{name}")' for name in self._columns)
+        self._base.execute(f"UPDATE rows SET {_DETAIL} = new_detail({_DETAIL}), {texts}")
+
     def detail(self, number: object) -> RowDetail:
         """Return the details of the row of a line of the manifest."""
         found = self._base.execute(f'SELECT {_DETAIL} FROM rows WHERE "row" IS ?', (number,)).fetchone()
@@ -148,6 +169,17 @@ class RowSheet:
 
 def _detail_of(text: str | None) -> RowDetail:
     return _NO_DETAIL if text is None else adapter_of(RowDetail).validate_json(text)
+
+
+def _changed(value: object, change: Callable[[str], str]) -> object:
+    """Return a JSON value whose texts are changed; names of its keys stay."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_changed(one, change) for one in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {key: _changed(one, change) for key, one in cast("dict[str, object]", value).items()}
+    return value
 
 
 def _storable(value: object) -> object:

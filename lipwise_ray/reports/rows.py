@@ -8,22 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import chain, count, islice
+from itertools import count, islice
 from types import MappingProxyType
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.models.terms import commercial_of, strictest
 from lipwise_ray.reports.made_audio import MadeAudio
+from lipwise_ray.reports.outcomes import outcomes_of
 from lipwise_ray.reports.row_sheet import FlatRow, RowDetail, RowSheet
 from lipwise_ray.state import layout
-from lipwise_ray.state.done_rows import reused_outcomes
 from lipwise_ray.state.job_result import (
     Counts,
     EvaluationResult,
     RowFailure,
 )
 from lipwise_ray.state.overview import shards_of
-from lipwise_ray.state.row_outcome import RowOutcome, RowResult, outcome_in
+from lipwise_ray.state.row_outcome import RowResult
 from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, RunEnd, RunRecord
 from lipwise_ray.state.shapes import read_typed, typed, typed_in
 from lipwise_ray.state.shards import is_at_work
@@ -83,11 +83,7 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
         raise StateError("no_runs", store.address, got=happened, do="Check the path and --run")
     rows = RowSheet(columns())
     with ThreadPoolExecutor(_HANDS) as hands:
-        found = heapq.merge(
-            chain.from_iterable(_recorded(store, chosen)),
-            ((outcome, False) for outcome in reused_outcomes(store, chosen)),
-            key=lambda one: one[0].row,
-        )
+        found = outcomes_of(store, chosen)
         while some := list(islice(found, _AT_A_TIME)):
             outcomes = [outcome for outcome, _ in some]
             details = [_detail(outcome.result) for outcome in outcomes]
@@ -215,24 +211,6 @@ def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str,
 def _fallbacks(reports: list[RunReport]) -> tuple[str, ...]:
     """Return the fallbacks of workers in any of several runs, each once."""
     return tuple(dict.fromkeys(text for report in reports for text in report.run.fallbacks or ()))
-
-
-def _recorded(store: Store, run_id: str) -> Iterator[list[tuple[RowOutcome, bool]]]:
-    """Yield the recorded outcomes of a run's rows in the manifest's order, some at a time, read side by side; and True.
-
-    Their jobs had tasks in this run; those of rows that it found unchanged had none.
-    """
-    keys = (one.key for one in store.listing(layout.rows(run_id)))
-    while some := list(islice(keys, _AT_A_TIME)):
-        yield [(_outcome(key, data), True) for key, data in zip(some, store.read_all(some), strict=True)]
-
-
-def _outcome(key: str, data: bytes | None) -> RowOutcome:
-    line = key.rpartition("/")[2].split("-")[0]
-    number = int(line) if line.isdecimal() else 0
-    message = f"{key}: the record is damaged. Run the same command again."
-    damaged = RowFailure(code="damaged_record", message=message)
-    return outcome_in(as_json(data)) or RowOutcome(row=number, row_id=f"line {number}", result=damaged)
 
 
 def _attempts_at(store: Store, run_id: str, job_ids: Iterable[str]) -> int:

@@ -11,9 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lipwise_ray.errors import OutputError, StorageError, os_reason
-from lipwise_ray.reports.page import Costs, page
+from lipwise_ray.reports.page import page
+from lipwise_ray.reports.report_parts import Costs
 from lipwise_ray.reports.rows import RunReport, collect, collect_latest, joined
 from lipwise_ray.reports.tables import write_tables
+from lipwise_ray.reports.worst_first import Stills
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
 
@@ -74,20 +76,42 @@ def write_night(
     return NightReport(place, sum(report.rows.column("gpu_s")))
 
 
-def _write(store: Store, report: RunReport, place: str, folder: Path | None = None, costs: Costs | None = None) -> str:
+def stills_of(store: Store) -> Stills:
+    """Return the images of a state's jobs, by their ids."""
+
     def stills(job_id: str) -> tuple[bytes, bytes] | None:
         before, after = (store.read(layout.still(job_id, name)) for name in ("before", "after"))
         return (before, after) if before and after else None
 
+    return stills
+
+
+def write_files(report: RunReport, stills: Stills, folder: Path, costs: Costs | None = None) -> list[Path]:
+    """Write a report's page and tables into a folder, and return their paths, by `NAMES`.
+
+    Args:
+        report: The run.
+        stills: Gives images of a job.
+        folder: The folder, for scratch.
+        costs: What GPU seconds cost.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    paths = [folder / name for name in NAMES]
+    try:
+        with ExitStack() as files:
+            page_file, *tables = [files.enter_context(path.open("wb")) for path in paths]
+            page_file.write(page(report, stills, costs).encode("utf-8", "backslashreplace"))
+            write_tables(chain(report.rows, report.left), *tables)
+    except OSError as error:
+        raise StorageError("scratch", str(folder), got=f"cannot be written: {os_reason(error)}") from error
+    return paths
+
+
+def _write(store: Store, report: RunReport, place: str, folder: Path | None = None, costs: Costs | None = None) -> str:
     with TemporaryDirectory() as temporary:
-        paths = [Path(temporary) / name for name in NAMES]
-        try:
-            with ExitStack() as files:
-                page_file, *tables = [files.enter_context(path.open("wb")) for path in paths]
-                page_file.write(page(report, stills, costs).encode("utf-8", "backslashreplace"))
-                write_tables(chain(report.rows, report.left), *tables)
-        except OSError as error:
-            raise StorageError("scratch", temporary, got=f"cannot be written: {os_reason(error)}") from error
+        paths = write_files(report, stills_of(store), Path(temporary), costs)
         for name, path in zip(NAMES, paths, strict=True):
             if folder is None:
                 store.put_file(f"{place}/{name}", path)

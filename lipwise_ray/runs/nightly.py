@@ -18,7 +18,7 @@ from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
 from lipwise_ray.pipeline.manifest.formats import READERS
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.printable import on_one_line
-from lipwise_ray.reports.page import Costs
+from lipwise_ray.reports.report_parts import Costs
 from lipwise_ray.reports.write import NightReport, write_night
 from lipwise_ray.runs.night_record import NightRecord, code_word, earlier_nights, in_words, write_metrics
 from lipwise_ray.runs.report import Report

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 import lipwise_ray
 from lipwise_ray.printable import printable
+from lipwise_ray.reports.figures import number
 from lipwise_ray.service.service import Service
 
 STATIC = Path(str(resources.files("lipwise_ray.service.studio"))) / "static"
@@ -56,18 +57,20 @@ class StudioShell:
     """
 
     def __init__(self, service: Service, plain: Callable[[str], str]) -> None:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
         self._service = service
         self._environment = Environment(
-            loader=PackageLoader("lipwise_ray.service.studio", _TEMPLATES),
+            loader=ChoiceLoader(
+                [PackageLoader("lipwise_ray.service.studio", _TEMPLATES), PackageLoader("lipwise_ray.reports", "")]
+            ),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=_plain,
         )
-        self._environment.filters.update(when=when, day=day, lasting=lasting, told=plain)
+        self._environment.filters.update(when=when, day=day, lasting=lasting, told=plain, figure=number)
         self._environment.globals.update(
             version=lipwise_ray.__version__, navigation=_NAVIGATION, keys=_KEYS
         )  # the same on every page

@@ -11,7 +11,7 @@ from lipwise_ray.service.door import MakeDoor
 from lipwise_ray.service.job_record import ServiceBatch, ServiceJob
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
-from lipwise_ray.service.studio import cluster_page, models_page, queue_page, row_page
+from lipwise_ray.service.studio import cluster_page, models_page, queue_page, row_page, runs_page
 from lipwise_ray.service.studio.shell import StudioShell, static_files
 from lipwise_ray.service.web_errors import PlainWords
 
@@ -36,12 +36,14 @@ class StudioDoor:
 
     def __init__(self, service: Service, assets: AssetStore, links: SignedLinks, models: Path | None = None) -> None:
         del assets, links
-        shell = StudioShell(service, PlainWords([str(service.folder), service.out, service.store.address]))
+        plain = PlainWords([str(service.folder), service.out, service.store.address])
+        shell = StudioShell(service, plain)
         self.router = APIRouter(include_in_schema=False)
         for routes in (
             static_files(),
             queue_page.router(service, shell),
             row_page.router(service, shell),
+            runs_page.router(service, shell, plain),
             models_page.router(service, shell, models),
             cluster_page.router(service, shell),
         ):
@@ -57,7 +59,7 @@ class StudioDoor:
 
 
 def studio_door(models: Path | None = None) -> MakeDoor:
-    """Return what makes the door.
+    """Return the maker of the door.
 
     Args:
         models: Folder of pulled checkpoints; None for the usual one.

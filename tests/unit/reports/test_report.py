@@ -16,10 +16,10 @@ import pytest
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.reports import charts
-from lipwise_ray.reports.page import _verdict, worst_first
 from lipwise_ray.reports.row_sheet import RowSheet
 from lipwise_ray.reports.rows import collect, columns, row_of
 from lipwise_ray.reports.tables import ParquetTable, as_csv
+from lipwise_ray.reports.worst_first import _verdict, worst_first
 from lipwise_ray.reports.write import NAMES, write_report
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore, to_json
