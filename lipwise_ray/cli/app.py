@@ -51,7 +51,6 @@ app = typer.Typer(
     "run again to go on, 4 a fault of this program, 5 a run on a cluster that is no longer followed, 130 killed by a "
     "second Ctrl-C.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

@@ -12,7 +12,7 @@ from lipwise_ray.runs.cluster_files import ClusterHome, write_cluster_files
 
 app = typer.Typer(help="Files for a cluster of your own.", no_args_is_help=True)
 
-_SECTIONS = {ClusterHome.AWS: "AWS", ClusterHome.GCP: "Google ClusterHome", ClusterHome.K8S: "Kubernetes"}
+_SECTIONS = {ClusterHome.AWS: "AWS", ClusterHome.GCP: "Google Cloud", ClusterHome.K8S: "Kubernetes"}
 _STARTS = {
     ClusterHome.AWS: "ray up {folder}/aws-gpu-spot.yaml",
     ClusterHome.GCP: "ray up {folder}/gcp-gpu-spot.yaml",

@@ -8,11 +8,21 @@ from typing import Annotated
 
 import typer
 
+from lipwise_ray.cli.completion import presets, settings_keys
+
 Job = Annotated[Path | None, typer.Option("--job", help="Settings file (TOML).", metavar="FILE.toml")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="SECTION.KEY=VALUE")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="One setting, may be repeated.",
+        metavar="SECTION.KEY=VALUE",
+        autocompletion=settings_keys,
+    ),
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="quality (default), fast or parity.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="quality (default), fast or parity.", autocompletion=presets)
+]
 ManifestFile = Annotated[
     str, typer.Argument(help="A .csv, .xlsx, .jsonl or .parquet file, or its address: s3://, gs:// or az://.")
 ]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from lipwise_ray.errors import EngineError, LipwiseError, ManifestError, OutputError, SettingsError, os_reason
 from lipwise_ray.media.join import CONTAINERS
@@ -199,9 +200,9 @@ def _as_shown(row: Row, settings: Settings, target: Path | None) -> tuple[Row, l
     if row.beside:
         notes.append(_ONE_TRACK)
     told = row.overrides.get("encode", {})
-    encode = {**told, "keep": []}
-    if settings.encode.audio.codec == "copy":
-        encode["audio"] = {**told.get("audio", {}), "codec": "auto"}
+    audio: dict[str, Any] = told.get("audio", {})
+    is_copied = settings.encode.audio.codec == "copy"
+    encode: dict[str, Any] = {**told, "keep": [], **({"audio": {**audio, "codec": "auto"}} if is_copied else {})}
     score = {**row.overrides.get("score", {}), "judge": NOTHING, "checkpoint": None}
     gate = GateSettings().model_dump(mode="json")
     is_text = has_text(row.script, row.speakers)

@@ -24,7 +24,7 @@ def test_a_row_by_its_id(tmp_path: Path) -> None:
     rows = [row, {**row, "id": "b", "output": "b.mp4", "preset": "fast"}, {**row, "id": "c", "output": "../c.mp4"}]
     manifest, settings = str(write_manifest(tmp_path / "m.csv", rows)), lipwise_ray.load_settings()
     assert (row_of(manifest, "b", settings).line, row_of(manifest, "b", settings).preset) == (3, "fast")
-    with pytest.raises(ManifestError, match=r"no row has the id 'd'\. It has a, b"):
+    with pytest.raises(ManifestError, match="no row has the id 'd'"):
         row_of(manifest, "d", settings)
     with pytest.raises(ManifestError, match=r"line 4 \(id=c\)"):
         row_of(manifest, "c", settings)
