@@ -22,6 +22,11 @@ def jobs_folder() -> Path:
     return _folder("jobs")
 
 
+def manifests_folder() -> Path:
+    """Return the folder of the demo's manifest and its inputs."""
+    return _folder("manifests")
+
+
 def models_folder() -> Path:
     """Return the folder of the registry."""
     return _folder("models")

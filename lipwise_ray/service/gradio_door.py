@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 
 from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -70,7 +69,7 @@ class _ServedPage:
         self._assets = assets
         self._app: ASGIApp | None = None
         self._loading = asyncio.Lock()
-        self._lives = AsyncExitStack()
+        self._life: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -81,8 +80,9 @@ class _ServedPage:
             return
         async with self._loading:
             if self._app is None:
-                inner = await run_in_threadpool(self._load)
-                await self._lives.enter_async_context(inner.router.lifespan_context(inner))
+                inner, begun = await run_in_threadpool(self._load), asyncio.Event()
+                self._life = asyncio.create_task(_live(inner, begun))
+                await begun.wait()
                 self._app = PagePolicy(inner)
         await self._app(scope, receive, send)
 
@@ -93,3 +93,15 @@ class _ServedPage:
         inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         mount_gradio_app(inner, page, _AT, theme=theme(), **bounds(self._assets.most_bytes))
         return inner
+
+
+async def _live(app: FastAPI, begun: asyncio.Event) -> None:
+    """Have an application live until the server's loop ends, which cancels this task.
+
+    Args:
+        app: The application.
+        begun: Set once it is up.
+    """
+    async with app.router.lifespan_context(app):
+        begun.set()
+        await asyncio.Event().wait()

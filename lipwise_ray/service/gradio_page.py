@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from lipwise_ray.errors import InputError, LipwiseError, RequestError, SetupError
 from lipwise_ray.runs.load_settings import LoadedSettings, load_settings
@@ -81,9 +81,7 @@ class GradioPage:
         """
         return self._run(video, lambda: {"audio": self._taken(audio, "the audio")}, preset, faces, values)
 
-    def speak(
-        self, video: str | None, text: str, voice: str, preset: str, faces: str, *values: Any
-    ) -> Iterator[Shown]:
+    def speak(self, video: str | None, text: str, voice: str, preset: str, faces: str, *values: Any) -> Iterator[Shown]:
         """Dub a video with a text that is spoken; the other arguments and errors are those of `dub`.
 
         Args:
@@ -194,7 +192,7 @@ class LaunchedPage:
         """Close the page; jobs that have not ended go on when it is launched again."""
         self._stack.close()
 
-    def __enter__(self) -> LaunchedPage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -307,7 +305,9 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
         with gr.Tab("Settings"):
             gr.Markdown("What is left empty is as the server has it. These count for both other tabs.")
             preset = gr.Dropdown(page.presets, value=_AS_SERVER, label="Preset")
-            faces = gr.Textbox("", label="Face", info="largest, left, right, center, speaking, all; empty for the server's")
+            faces = gr.Textbox(
+                "", label="Face", info="largest, left, right, center, speaking, all; empty for the server's"
+            )
             fields = [preset, faces, *(_field(gr, one) for one in page.settings)]
             fields.append(gr.Textbox("", label="Any other settings, as TOML", info="detect.stride = 2", lines=3))
         with gr.Tab("Video and audio"):
