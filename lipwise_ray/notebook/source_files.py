@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from lipwise_ray.errors import InputError
+from lipwise_ray.errors import MediaError
 from lipwise_ray.resources import manifests_folder
 
 SAMPLE = "presenter"
@@ -41,7 +41,7 @@ def sent_files(folder: str | Path, video: str = "", audio: str = "") -> SourceFi
         audio: Path of the audio; empty to choose one.
 
     Raises:
-        InputError: A file is not there, or this is not Colab and no path was given.
+        MediaError: A file is not there, or this is not Colab and no path was given.
     """
     place = Path(folder)
     return SourceFiles(_file(video, "video", place), _file(audio, "audio", place))
@@ -50,7 +50,7 @@ def sent_files(folder: str | Path, video: str = "", audio: str = "") -> SourceFi
 def _file(path: str, what: str, folder: Path) -> Path:
     found = Path(path).expanduser() if path else _chosen(what, folder)
     if not found.is_file():
-        raise InputError("missing_file", str(found), got=f"the {what} is not there", do="Check its path")
+        raise MediaError("missing_file", str(found), got=f"the {what} is not there", do="Check its path")
     return found
 
 
@@ -59,10 +59,10 @@ def _chosen(what: str, folder: Path) -> Path:
         colab = import_module("google.colab.files")
     except ImportError as error:
         do = f"Upload it by the notebook's file list, and write its path to {what.upper()}"
-        raise InputError("missing_file", f"the {what}", got="no path was given", do=do) from error
+        raise MediaError("missing_file", f"the {what}", got="no path was given", do=do) from error
     sent: Mapping[str, bytes] = colab.upload()  # Colab's own, which asks for one or more
     if not sent:
-        raise InputError("missing_file", f"the {what}", got="none was chosen", do="Run the cell again, and choose one")
+        raise MediaError("missing_file", f"the {what}", got="none was chosen", do="Run the cell again, and choose one")
     name, data = next(iter(sent.items()))
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / Path(name).name

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeAlias
 
-from lipwise_ray.errors import InputError, LipwiseError, RequestError, SetupError
+from lipwise_ray.errors import LipwiseError, RequestError, SetupError
 from lipwise_ray.runs.load_settings import LoadedSettings, load_settings
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.changes import JobProgress
@@ -77,7 +77,7 @@ class GradioPage:
             *values: Of the settings, in their order, and at last the others as TOML.
 
         Raises:
-            LipwiseError: It cannot be a job, or it failed.
+            LipwiseError: It cannot be a job.
         """
         return self._run(video, lambda: {"audio": self._taken(audio, "the audio")}, preset, faces, values)
 
@@ -136,9 +136,12 @@ class GradioPage:
         for progress in JobWatch(self._service, job.id).until_end():
             yield job.id, _words_of(progress), None
         job = self._service.job(job.id)
+        yield job.id, self._ended(job), self._shown(job)
+
+    def _ended(self, job: ServiceJob) -> str:
         if job.status == "failed":
-            raise InputError(job.code or "failed", "", got=(job.message or "it failed").rstrip("."))
-        yield job.id, "Done." if job.status == "completed" else "Cancelled.", self._shown(job)
+            return self._plain(f"Failed: {job.message or job.code}")
+        return "Done." if job.status == "completed" else "Cancelled."
 
     def _columns(self, preset: str, faces: str, values: Sequence[Any]) -> JsonObject:
         *chosen, written = values

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Jupyter's own
 def test_the_notebook_runs_with_the_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the first cell to the last: the sample is dubbed, shown, scored and compared, and the network is not asked."""
+    """The sample is dubbed, shown, scored and compared from the first cell to the last, without the web."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):  # whatever would ask the web fails
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -81,7 +81,10 @@ def test_what_is_missing_is_said(page: tuple[GradioPage, Service], footage: Path
     """A missing file, an empty text, an address in its place and TOML that is none are sentences; no job is made."""
     form, service = page
     video, audio = str(footage / "v.mp4"), str(footage / "s.wav")
-    for video_given, audio_given, what in ((None, audio, "the video: is missing"), (video, None, "the audio: is missing")):
+    for video_given, audio_given, what in (
+        (None, audio, "the video: is missing"),
+        (video, None, "the audio: is missing"),
+    ):
         with pytest.raises(RequestError, match=what):
             next(form.dub(video_given, audio_given, "", "", *_values(form)))
     with pytest.raises(SettingsError, match="not TOML"):
@@ -102,6 +105,15 @@ def test_a_cancelled_job_ends_the_watch(page: tuple[GradioPage, Service], footag
     assert form.cancel(job_id) == "Cancelled."
     assert list(jobs) == [(job_id, "Cancelled.", None)]
     assert list(JobWatch(service, job_id).until_end()) == []
+
+
+def test_a_failed_job_says_why_without_paths(page: tuple[GradioPage, Service], footage: Path) -> None:
+    """The reason stands in place of the progress; folders of the server do not."""
+    form, service = page
+    jobs = form.dub(str(footage / "v.mp4"), str(footage / "s.wav"), "", "", *_values(form))
+    job = service.job(next(jobs)[0])
+    service._change(job, status="failed", code="no_face", message=f"{service.folder}/uploads/a: no face found")
+    assert list(jobs) == [(job.id, "Failed: uploads/a: no face found", None)]
 
 
 def test_without_the_extra_it_is_said_how(page: tuple[GradioPage, Service], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +178,7 @@ def test_gradios_client_finishes_a_job(tmp_path: Path, footage: Path) -> None:
         assert state == "Done."
         assert site.service.job(job_id).door == "gradio"
         assert Path(shown["video"] if isinstance(shown, dict) else shown).stat().st_size > 0
-        with pytest.raises(Exception, match="the audio: is missing. Choose a file"):
+        with pytest.raises(Exception, match=r"the audio: is missing\. Choose a file"):
             client.predict(video, None, *fields, api_name="/dub")
 
 
