@@ -73,7 +73,7 @@ def still(path: Path, at_s: float) -> bytes:
     with closing(read_through(path)) as frames:
         for frame in frames:
             image = frame
-            if frame.time is not None and frame.time >= at_s:
+            if frame.time >= at_s:
                 break
     assert image is not None  # a video without frames is refused
     return cv2.imencode(".jpg", image.to_ndarray(format="bgr24"))[1].tobytes()

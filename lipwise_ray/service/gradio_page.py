@@ -46,7 +46,7 @@ _SWEPT_S, _KEPT_S = 3600, 86_400
 _AT_ONCE = 16
 """Jobs that pages watch at once; others wait in Gradio's queue."""
 
-Shown: TypeAlias = tuple[str, str, str | None]
+PageAnswer: TypeAlias = tuple[str, str, str | None]
 """A job's id, where it stands, and the file of its video."""
 
 
@@ -66,7 +66,7 @@ class GradioPage:
         known = {one.name: one for one in settings_of()}
         self.settings: list[Setting] = [known[name] for name in _MAIN_KEYS]
 
-    def dub(self, video: str | None, audio: str | None, preset: str, faces: str, *values: Any) -> Iterator[Shown]:
+    def dub(self, video: str | None, audio: str | None, preset: str, faces: str, *values: Any) -> Iterator[PageAnswer]:
         """Dub a video with an audio file, and yield how it goes.
 
         Args:
@@ -81,7 +81,9 @@ class GradioPage:
         """
         return self._run(video, lambda: {"audio": self._taken(audio, "the audio")}, preset, faces, values)
 
-    def speak(self, video: str | None, text: str, voice: str, preset: str, faces: str, *values: Any) -> Iterator[Shown]:
+    def speak(
+        self, video: str | None, text: str, voice: str, preset: str, faces: str, *values: Any
+    ) -> Iterator[PageAnswer]:
         """Dub a video with a text that is spoken; the other arguments and errors are those of `dub`.
 
         Args:
@@ -125,7 +127,7 @@ class GradioPage:
         preset: str,
         faces: str,
         values: Sequence[Any],
-    ) -> Iterator[Shown]:
+    ) -> Iterator[PageAnswer]:
         columns = self._columns(preset, faces, values)
         columns |= {"video": self._taken(video, "the video")}
         columns |= spoken()
@@ -279,8 +281,8 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
     """
     gr, page = _gradio(), GradioPage(service, assets)
 
-    def said(answers: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[Shown]]:
-        def run(*values: Any) -> Iterator[Shown]:
+    def said(answers: Callable[..., Iterator[PageAnswer]]) -> Callable[..., Iterator[PageAnswer]]:
+        def run(*values: Any) -> Iterator[PageAnswer]:
             try:
                 yield from answers(*values)
             except LipwiseError as error:
@@ -294,7 +296,7 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
         except LipwiseError as error:
             raise gr.Error(page.words(error), print_exception=False) from None
 
-    def outcome(name: str, inputs: list[Any], answers: Callable[..., Iterator[Shown]]) -> None:
+    def outcome(name: str, inputs: list[Any], answers: Callable[..., Iterator[PageAnswer]]) -> None:
         with gr.Row():
             start, stop = gr.Button("Dub", variant="primary"), gr.Button("Cancel")
         job = gr.Textbox(label="Job", interactive=False)
