@@ -55,13 +55,14 @@ def serve(
         ) from error
     del fastapi, python_multipart, uvicorn
     from lipwise_ray.runs.costs import read_prices
+    from lipwise_ray.service.gradio_door import gradio_door
     from lipwise_ray.service.server import ServerRequest
     from lipwise_ray.service.server import serve as answer
     from lipwise_ray.service.studio.studio_door import studio_door
     from lipwise_ray.service.sync_api.door import sync_door
 
     models, listed = setup.models_folder(), read_prices(prices) if prices else None
-    doors = [sync_door(listed, str(models) if models else None), studio_door(models)]
+    doors = [sync_door(listed, str(models) if models else None), studio_door(models), gradio_door()]
 
     request = ServerRequest(folder=folder, host=host, port=port, public_url=public_url, state=state, out=out)
     answer(request, settings, doors, lambda text: typer.echo(text, err=True))
