@@ -2,9 +2,9 @@
 
     python -m benchmarks.service [--jobs 200] [--clients 20] [--look-every-s 0.25]
 
-`lipwise-ray serve` runs as a child, on the inline engine and without networks. Each client sends its jobs as forms, with
-a small video and a sound that no other job has, as fast as they are taken, and then looks at its unfinished jobs again
-and again until all have ended. Memory is that of the web process, and of the process that does the jobs.
+`lipwise-ray serve` runs as a child, on the inline engine and without networks. Each client sends its jobs as forms,
+with a small video and a sound that no other job has, as fast as they are taken, and then looks at its unfinished jobs
+again and again until all have ended. Memory is that of the web process, and of the process that does the jobs.
 """
 
 # pyright: basic

@@ -26,7 +26,6 @@ from lipwise_ray.service.door import MakeDoor
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server_options import ServerOptions
 from lipwise_ray.service.service import Service
-from lipwise_ray.storage.address import is_local
 
 _MOST_LISTENERS = 256
 _MOST_CONNECTIONS = 1024
@@ -223,7 +222,6 @@ def _scratch_in(folder: Path) -> None:
 
 def _options(request: ServerRequest, service: Service, access: AccessRules, url: str) -> ServerOptions:
     bounds = service.settings.service
-    places = [service.store.address, service.out, *service.settings.paths.roots]
     return ServerOptions(
         access=access,
         base_url=request.public_url or url,
@@ -235,7 +233,7 @@ def _options(request: ServerRequest, service: Service, access: AccessRules, url:
         link_s=_LINK_S,
         keep_s=bounds.keep_days * _DAY_S,
         idle_s=_IDLE_S,
-        folders=(service.folder, *(Path(place) for place in places if is_local(place))),
+        folders=service.folders,
     )
 
 

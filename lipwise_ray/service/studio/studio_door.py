@@ -36,7 +36,7 @@ class StudioDoor:
 
     def __init__(self, service: Service, assets: AssetStore, links: SignedLinks, models: Path | None = None) -> None:
         del assets, links
-        shell = StudioShell(service, PlainWords([str(service.folder), service.out, service.store.address]))
+        shell = StudioShell(service, PlainWords(service.folders))
         self.router = APIRouter(include_in_schema=False)
         for routes in (
             static_files(),
