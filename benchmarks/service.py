@@ -1,6 +1,6 @@
 """The service under many clients: is every job done once, how long does a look at one take, what memory is held.
 
-    python -m benchmarks.service [--jobs 200] [--clients 20] [--look-every-s 0.25]
+    python -m benchmarks.service [--jobs 200] [--clients 20] [--look-every-s 1]
 
 `lipwise-ray serve` runs as a child, on the inline engine and without networks. Each client sends its jobs as forms,
 with a small video and a sound that no other job has, as fast as they are taken, and then looks at its unfinished jobs
@@ -246,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--look-every-s", type=float, default=0.25, help="pause between two rounds of looks")
+    parser.add_argument("--look-every-s", type=float, default=1.0, help="pause between two rounds of looks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lipwise-bench-") as folder:
         seen = measured(Path(folder), options.jobs, options.clients, options.look_every_s)

@@ -224,6 +224,10 @@ class Service:
         """
         return self._jobs.get(job_id)
 
+    def known(self, job_id: str) -> ServiceJob | None:
+        """Return a job that needs no look at the state: every one that has not ended; None for others, and none."""
+        return self._jobs.known(job_id)
+
     def find(
         self,
         statuses: Collection[JobStatus] = (),

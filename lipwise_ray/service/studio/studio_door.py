@@ -57,7 +57,7 @@ class StudioDoor:
 
 
 def studio_door(models: Path | None = None) -> MakeDoor:
-    """Return what makes the door.
+    """Return the maker of this door.
 
     Args:
         models: Folder of pulled checkpoints; None for the usual one.
