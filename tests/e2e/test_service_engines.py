@@ -25,7 +25,7 @@ from tests.support.service import QUIET, Watcher, draft, write_footage
 pytestmark = pytest.mark.slow
 
 _ON_RAY = (EMBEDDED, "engine.workers=1", PASSTHROUGH, UNJUDGED, QUICK, "faces.select=box:30,90,60,120")
-_SERVED = settings_arguments(*QUIET, BY_LEVEL, NOTHING_IN_FRONT)
+_SERVED = tuple(settings_arguments(*QUIET, BY_LEVEL, NOTHING_IN_FRONT))
 _PATIENCE_S = 120.0
 
 
