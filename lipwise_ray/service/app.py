@@ -72,7 +72,7 @@ class WebApp:
         self._calls: EndingCalls | None = None
         links = SignedLinks(options.access.token, options.base_url, options.link_s, is_public=options.is_public)
         self._doors = [make(service, assets, links) for make in doors]
-        self._plain = PlainWords([str(folder) for folder in options.folders])
+        self._plain = PlainWords(options.folders)
         metrics = self._metrics()
         self.asgi = FastAPI(
             title="lipwise-ray",

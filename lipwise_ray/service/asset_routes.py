@@ -66,9 +66,9 @@ class AssetRoutes:
         router.get("/v2/assets")(self.listed)
         router.get("/v2/assets/{asset_id}")(self.one)
         router.delete("/v2/assets/{asset_id}", status_code=204)(self.remove)
-        router.api_route(
-            f"{FILES}/{{asset_id}}", methods=["GET", "HEAD"], response_class=Response, responses={**SENT_RESPONSES}
-        )(self.file)
+        path = f"{FILES}/{{asset_id}}"
+        router.get(path, response_class=Response, responses={**SENT_RESPONSES})(self.file)
+        router.head(path, include_in_schema=False)(self.file)
 
     def announce(self, asked: UploadRequest, request: Request) -> UploadAnswer:
         """Announce a file: the answer says where to send it. Its bytes go there by PUT, without a key."""

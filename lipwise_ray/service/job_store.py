@@ -131,6 +131,11 @@ class JobStore:
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
 
+    def known(self, job_id: str) -> ServiceJob | None:
+        """Return a job whose record is in memory; None for another, and where there is none."""
+        with self._lock:
+            return self._unfinished.get(job_id) or self._kept.get(job_id)
+
     def get(self, job_id: str) -> ServiceJob:
         """Return a job.
 
@@ -139,12 +144,11 @@ class JobStore:
             StateError: Its record was damaged.
             StorageError: The state cannot be read.
         """
-        with self._lock:
-            if job_id not in self._summaries:
-                raise InputError("unknown_job", job_id[:80], got="no job has this id", do="Check the id")
-            known = self._unfinished.get(job_id) or self._kept.get(job_id)
+        known = self.known(job_id)
         if known is not None:
             return known
+        if job_id not in self:
+            raise InputError("unknown_job", job_id[:80], got="no job has this id", do="Check the id")
         job = read_typed(self._store, layout.service_job(job_id), ServiceJob)
         if job is None:
             raise StateError("damaged_job", job_id, got="the record of this job is gone or damaged")

@@ -13,6 +13,8 @@ from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.storage.address import file_name
 
+_PATH = "/outputs/{job_id}/{name}"
+
 
 def output_url(job: ServiceJob, links: SignedLinks, request: Request | None = None) -> str | None:
     """Return the link to a job's finished video, which needs no key; None where there is none.
@@ -36,12 +38,8 @@ def output_router(service: Service, links: SignedLinks) -> APIRouter:
     """
     router = APIRouter(tags=["outputs"])
 
-    @router.api_route(
-        "/outputs/{job_id}/{name}",
-        methods=["GET", "HEAD"],
-        response_class=Response,
-        responses={**SENT_RESPONSES},
-    )
+    @router.head(_PATH, include_in_schema=False)
+    @router.get(_PATH, response_class=Response, responses={**SENT_RESPONSES})
     def output(job_id: str, name: str, request: Request) -> Response:
         """Send a finished video, or a part of it."""
         links.check(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from lipwise_ray.service.access import AccessRules
 
@@ -36,4 +35,4 @@ class ServerOptions:
     link_s: float
     keep_s: float
     idle_s: float
-    folders: tuple[Path, ...]
+    folders: tuple[str, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.runs.run_inputs import out_address, state_address
 from lipwise_ray.service.changes import ChangeCallback, ChangeListeners, JobProgress
 from lipwise_ray.service.feed import JobFeed
+from lipwise_ray.service.folder_lock import FolderLock
 from lipwise_ray.service.intake import JobIntake
 from lipwise_ray.service.job_record import (
     JobDraft,
@@ -29,7 +31,7 @@ from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.format import settle_format
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.store import Store, open_store
-from lipwise_ray.storage.address import is_within, whole_path
+from lipwise_ray.storage.address import is_local, is_within, whole_path
 
 _HOLDER = "of lipwise-ray serve"
 _CLOSING_S = 15.0
@@ -49,13 +51,16 @@ class Service:
         settings: Those without any row's columns.
     """
 
-    def __init__(self, folder: Path, source: LoadedSettings, state: str, out: str, lease: DriverLease) -> None:
+    def __init__(
+        self, folder: Path, source: LoadedSettings, state: str, out: str, lease: DriverLease, lock: FolderLock
+    ) -> None:
         self.folder = folder
         self.store: Store = open_store(state)
         self.out = out
         self.source = source
         self.settings: Settings = source.for_run()
         self._lease = lease
+        self._lock = lock
         self._listeners = ChangeListeners()
         self._jobs = JobStore(self.store, self._listeners.tell)
         reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
@@ -107,14 +112,15 @@ class Service:
         except OSError as error:
             got = f"cannot be made: {os_reason(error)}"
             raise StateError("no_state", str(place), got=got, do="Name another folder") from error
-        settle_format(open_store(state))
-        lease = DriverLease(open_store(f"{state}/{layout.SERVICE_LOCK}"), _HOLDER, wait=say)
-        try:
-            service = Service(place, source, state, out, lease)
+        with ExitStack() as held:
+            settle_format(open_store(state))
+            lease = DriverLease(open_store(f"{state}/{layout.SERVICE_LOCK}"), _HOLDER, wait=say)
+            held.callback(lease.release)
+            lock = FolderLock(place)  # second: who has the state is told by number
+            held.callback(lock.release)
+            service = Service(place, source, state, out, lease, lock)
             service.begin(works=works)
-        except BaseException:
-            lease.release()
-            raise
+            held.pop_all()
         return service
 
     def begin(self, *, works: bool) -> None:
@@ -141,10 +147,17 @@ class Service:
         if self._works:
             self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
         self._lease.release()
+        self._lock.release()
 
     @property
     def _is_open(self) -> bool:
         return self._lease.held and not self._is_closed
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders of this machine that it reads and writes, of which no client is told."""
+        places = (self.store.address, self.out, *self.settings.paths.roots)
+        return (str(self.folder), *(place for place in places if is_local(place)))
 
     @property
     def uploads(self) -> Path:
@@ -210,6 +223,10 @@ class Service:
             StorageError: The state cannot be read.
         """
         return self._jobs.get(job_id)
+
+    def known(self, job_id: str) -> ServiceJob | None:
+        """Return a job that needs no look at the state: every one that has not ended; None for others, and none."""
+        return self._jobs.known(job_id)
 
     def find(
         self,

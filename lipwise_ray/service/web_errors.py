@@ -54,7 +54,8 @@ _UNPROCESSABLE, _UNAVAILABLE, _INTERNAL = 422, 503, 500
 RETRY_AFTER_S = {429: 5, 503: 5}
 _CODE_OF_STATUS = {400: "bad_request", 404: "no_such_address", 405: "method_refused", 413: "body_too_large"}
 _MOST_PROBLEMS = 20
-_PATH = re.compile(r"(?<![\w/:.?=&-])(?:/[^\s/'\",;:()<>]+){2,}/?")
+_PATH = re.compile(r"(?<![\w/:.?=&-])(?!/(?:v2|outputs|studio)/)(?:/[^\s/'\",;:()<>]+){2,}/?")
+"""A path; the service's own addresses are none."""
 
 
 class PlainWords:

@@ -13,8 +13,7 @@ from tests.support.sync_server import TOKEN, served
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs the package schemathesis")
 
-# Addresses of files answer GET and HEAD by one handler, of which FastAPI warns.
-pytestmark = pytest.mark.filterwarnings("ignore:Duplicate Operation ID")
+pytestmark = pytest.mark.filterwarnings("error:Duplicate Operation ID")
 _KEY = {"x-api-key": TOKEN}
 schemathesis.checks.load_all_checks()
 _BEYOND = schemathesis.checks.CHECKS.get_by_names(["positive_data_acceptance"])

@@ -116,6 +116,7 @@ def test_a_job_of_assets_is_finished(client: Any, inputs: list[Any], tmp_path: P
     assert done.created_at <= dt.datetime.now(dt.UTC)
 
 
+@pytest.mark.slow
 def test_bytes_make_a_job(client: Any, server: Served, clips: Path, tmp_path: Path) -> None:
     """Files as bare bytes and options as a text of JSON go through; the video's rest is cut off."""
     made = client.generations.create_with_files(
@@ -131,6 +132,7 @@ def test_bytes_make_a_job(client: Any, server: Served, clips: Path, tmp_path: Pa
     assert server.service.job(made.id).door == "sync"
 
 
+@pytest.mark.slow
 def test_segments_put_audio_at_their_times(client: Any, inputs: list[Any], tmp_path: Path) -> None:
     """A segment's audio begins where it says, and the video keeps its length."""
     video, audio = inputs
@@ -144,6 +146,7 @@ def test_segments_put_audio_at_their_times(client: Any, inputs: list[Any], tmp_p
     assert done.segments[0].audio_input.end_time == pytest.approx(0.4)
 
 
+@pytest.mark.slow
 def test_boxes_mark_the_face(client: Any, inputs: list[Any]) -> None:
     """A box a frame is a face that is dubbed; as many as frames are asked for."""
     boxes: list[Any] = [[50, 60, 110, 110]] * FRAMES
@@ -160,6 +163,7 @@ def test_boxes_mark_the_face(client: Any, inputs: list[Any]) -> None:
     assert "29 entries; the video has 30 frames" in refused.value.body["message"]
 
 
+@pytest.mark.slow
 def test_the_same_key_is_the_same_job(client: Any, inputs: list[Any], clips: Path) -> None:
     """A key makes one job however often it is sent, with files too; another request under it is refused."""
     keyed = {"additional_headers": {"Idempotency-Key": "night-7"}}
@@ -178,6 +182,7 @@ def test_the_same_key_is_the_same_job(client: Any, inputs: list[Any], clips: Pat
         )
 
 
+@pytest.mark.slow
 def test_generations_are_listed_and_filtered(client: Any, inputs: list[Any]) -> None:
     """Lists come as repeated keys or with commas; the newest is first; an unknown status is refused."""
     ids = [client.generations.create(model="fast", input=inputs).id for _ in range(2)]
@@ -202,6 +207,7 @@ def test_costs_are_frames_and_prices(client: Any, inputs: list[Any]) -> None:
     assert fitted.estimated_frame_count == FRAMES
 
 
+@pytest.mark.slow
 def test_a_batch_is_done_and_its_results_are_a_file(client: Any, inputs: list[Any]) -> None:
     """A dry run makes nothing; a batch's results are JSON lines behind a link, one for each request."""
     given = [{"type": "video", "assetId": inputs[0].asset_id}, {"type": "audio", "assetId": inputs[1].asset_id}]

@@ -65,7 +65,7 @@ def served(
                 link_s=3600.0,
                 keep_s=3600.0,
                 idle_s=30.0,
-                folders=(folder,),
+                folders=service.folders,
             )
             assets = AssetStore(service.store, service.uploads, options.upload_bytes)
             app = WebApp(service, assets, options, [sync_door(prices)], "whsec_test")

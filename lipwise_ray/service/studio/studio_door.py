@@ -36,7 +36,7 @@ class StudioDoor:
 
     def __init__(self, service: Service, assets: AssetStore, links: SignedLinks, models: Path | None = None) -> None:
         del assets, links
-        plain = PlainWords([str(service.folder), service.out, service.store.address])
+        plain = PlainWords(service.folders)
         shell = StudioShell(service, plain)
         self.router = APIRouter(include_in_schema=False)
         for routes in (
@@ -59,7 +59,7 @@ class StudioDoor:
 
 
 def studio_door(models: Path | None = None) -> MakeDoor:
-    """Return the maker of the door.
+    """Return the maker of this door.
 
     Args:
         models: Folder of pulled checkpoints; None for the usual one.

@@ -44,7 +44,7 @@ class SyncDoor:
         prices: Prices | None = None,
         models: str | None = None,
     ) -> None:
-        plain = PlainWords([str(service.folder), service.out])
+        plain = PlainWords(service.folders)
         desk = GenerationDesk(
             service,
             assets,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from lipwise_ray.errors import RequestError
+from lipwise_ray.errors import InputError, RequestError
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.service.asset_record import Asset, AssetKind
 from lipwise_ray.service.asset_store import AssetStore
@@ -23,7 +22,9 @@ from lipwise_ray.service.sync_api.generations import DOOR, STATUSES
 from lipwise_ray.service.sync_api.request import GenerationRequest
 from lipwise_ray.service.sync_api.row_columns import FACE_FIELD, NamedAsset, named_assets, row_columns
 from lipwise_ray.settings.layers import preset_names
+from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.digest import content_id
+from lipwise_ray.storage.posting import check_callable
 
 _NOT_FOR: Mapping[str, AssetKind] = {"video": "AUDIO", "image": "AUDIO", "audio": "IMAGE"}
 _DAY_S = 86_400.0
@@ -201,14 +202,14 @@ def check_webhook(address: str | None, field: str) -> None:
         field: Its name in the request.
 
     Raises:
-        RequestError: It is none of the web.
+        RequestError: It is none that can be called.
     """
     if address is None:
         return
     try:
-        parts = urlsplit(address)
-        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_web = False
-    if not is_web:
-        raise RequestError("invalid_request", field, got=f"{address[:200]!a} is no address of the web")
+        check_callable(address)
+    except InputError as error:
+        must = "an http or https address without a password"
+        raise RequestError(
+            "invalid_request", field, got=f"{shown(address)[:200]!a} can never be called: {error.happened}", must=must
+        ) from error

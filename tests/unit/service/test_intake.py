@@ -188,6 +188,9 @@ def test_a_folder_has_one_server(folder: Path, service: Service) -> None:
     with pytest.raises(LipwiseError, match="lies in it") as caught:
         Service.open(folder.parent / "other", quiet_settings(), out=f"{folder}/s/out", state=f"{folder}/s", works=False)
     assert caught.value.code == "out_in_state"
+    with pytest.raises(StateError, match="another server uses this folder") as caught:
+        Service.open(folder, quiet_settings(), state=f"{folder.parent}/elsewhere", works=False)
+    assert caught.value.code == "state_in_use"
     service.close()
     with pytest.raises(TransientError, match="about to stop"):
         service.submit(draft(service.uploads))

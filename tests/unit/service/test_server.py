@@ -103,6 +103,15 @@ def test_public_addresses_that_are_none(tmp_path: Path, url: str) -> None:
         serve(request, None, [], print)  # type: ignore[arg-type]  # settings are not reached
 
 
+def test_answers_do_not_wait_for_receipts() -> None:
+    """Connections send each packet at once: the body of an answer would wait 40 ms for its head to be confirmed."""
+    listener = ListeningSocket("127.0.0.1", 0)
+    with listener.socket, socket.create_connection(listener.socket.getsockname()):
+        accepted, _ = listener.socket.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_hosts_of_others_cannot_be_listened_at() -> None:
     """An address of another machine, or a name that there is not."""
     for host in ("192.0.2.1", "no-such-host.invalid"):
@@ -207,6 +216,7 @@ def test_a_fault_says_nothing_of_itself(tmp_path: Path, caplog: pytest.LogCaptur
         ("cannot read '/var/lib/x/y.mp4'", "cannot read 'y.mp4'"),
         ("https://host.example/a/b/c.mp4 is gone", "https://host.example/a/b/c.mp4 is gone"),
         ("3/8 of a/b, and/or", "3/8 of a/b, and/or"),
+        ("see GET /v2/models or /v2/assets/upload", "see GET /v2/models or /v2/assets/upload"),
     ],
 )
 def test_paths_become_names(text: str, plain: str) -> None:
