@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 import lipwise_ray
 from lipwise_ray.printable import printable
+from lipwise_ray.service.gate import HAS_SESSION
 from lipwise_ray.service.service import Service
 
 STATIC = Path(str(resources.files("lipwise_ray.service.studio"))) / "static"
@@ -37,6 +38,8 @@ _KEYS = (
     ("w", "Wipe, or side by side"),
     ("l", "Loop: from here, to here, off"),
     ("m", "Sound of the original or the dubbed video"),
+    ("j k", "In the queue: next row, the one before"),
+    ("x t + −", "In the queue: cancel the row, retry it, raise and lower its priority"),
     ("?", "This list"),
 )
 _POLICY = (
@@ -79,9 +82,15 @@ class StudioShell:
             request: The request; its path prefix goes before every address.
             template: File name of the template.
             here: Name of the page in the bar.
-            values: Values for the template.
+            values: Values for the template; with a true ``is_outside`` the page tells nothing of the service.
         """
-        return self._answer(request, template, {**values, "here": here, "problem": self._service.problem})
+        is_outside = values.get("is_outside") is True
+        about = {
+            "here": here,
+            "problem": "" if is_outside else self._service.problem,
+            "has_session": request.scope.get("state", {}).get(HAS_SESSION) is True,
+        }
+        return self._answer(request, template, {"is_outside": False, **values, **about})
 
     def fragment(self, request: Request, template: str, values: Mapping[str, Any]) -> Response:
         """Return a part of a page, for HTMX; the arguments are those of `page`."""
