@@ -27,7 +27,7 @@ SHOWN_CODECS = frozenset({"h264", "hevc", "av1", "vp9"})
 """Codecs that some browser plays."""
 
 AHEAD_S = 1
-"""Times in the parts are later by so much: times of decoding, which come before those of showing, are never negative."""
+"""Times in the parts are later by so much: those of decoding come before those of showing, and are never negative."""
 
 _OPTIONS = {
     "movflags": "frag_custom+empty_moov+default_base_moof+frag_discont+skip_trailer",

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 import anyio
-from starlette.requests import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lipwise_ray.errors import LipwiseError, RequestError

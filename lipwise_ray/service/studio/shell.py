@@ -39,7 +39,7 @@ _KEYS = (
     ("l", "Loop: from here, to here, off"),
     ("m", "Sound of the original or the dubbed video"),
     ("j k", "In the queue: next row, the one before"),
-    ("x t + −", "In the queue: cancel the row, retry it, raise and lower its priority"),
+    ("x t + -", "In the queue: cancel the row, retry it, raise and lower its priority"),
     ("?", "This list"),
 )
 _POLICY = (
@@ -103,7 +103,7 @@ class StudioShell:
             return f"{prefix}{address}"
 
         def static(name: str) -> str:
-            return f"{prefix}{_STATIC_AT}/{_version_of(name)}/{name}"
+            return f"{prefix}{_STATIC_AT}/{_version()}/{name}"
 
         text = self._environment.get_template(template).render(path=path, static=static, **values)
         return HTMLResponse(text, headers=_PAGE_HEADERS)
@@ -124,8 +124,10 @@ def static_files() -> APIRouter:
 
 
 @cache
-def _version_of(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+def _version() -> str:
+    """Return a version of all files together: modules ask for each other by plain names, below the same address."""
+    files = sorted(file for file in STATIC.iterdir() if file.is_file())
+    return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _plain(value: object) -> object:
