@@ -71,9 +71,8 @@ class StudioShell:
             finalize=_plain,
         )
         self._environment.filters.update(when=when, day=day, lasting=lasting, told=plain)
-        self._environment.globals.update(
-            version=lipwise_ray.__version__, navigation=_NAVIGATION, keys=_KEYS
-        )  # the same on every page
+        same: dict[str, Any] = {"version": lipwise_ray.__version__, "navigation": _NAVIGATION, "keys": _KEYS}
+        self._environment.globals.update(same)
 
     def page(self, request: Request, template: str, here: str, values: Mapping[str, Any]) -> Response:
         """Return a whole page.
