@@ -21,7 +21,7 @@ SIGNED = ("/outputs/", "/v2/assets/files/", "/v2/assets/uploads/")
 """Beginnings of addresses whose routes take a signature in place of the key, and look at it themselves."""
 
 KEY_ADDRESS = "/studio/key"
-"""Where a browser gives the key."""
+"""Address at which a browser gives the key."""
 
 OPEN = frozenset({"/healthz", "/readyz", KEY_ADDRESS})
 """Addresses that need no key."""

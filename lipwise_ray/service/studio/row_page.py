@@ -98,7 +98,7 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
 
 
 def _result(service: Service, job: ServiceJob) -> DubResult | None:
-    """Return what came of a job; a row that is at work may have records of an earlier attempt, which are not it."""
+    """Return the result of a completed job; records of a row at work may be those of an earlier attempt."""
     if job.job_id is None or job.status != "completed":
         return None
     return read_typed(service.store, layout.result(job.job_id), DubResult)
@@ -146,7 +146,7 @@ def _course(result: DubResult | None) -> CertaintyCourse | None:
 
 
 def _audio(result: DubResult | None) -> list[str]:
-    """Return what is more in the audio than the row's own, a line each."""
+    """Return facts about audio that is more than the row's own, a line each."""
     if result is None:
         return []
     return MadeAudio(result.mixed, result.fitted, result.spoken_by or (), result.further_languages or ()).words()

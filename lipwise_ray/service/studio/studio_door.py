@@ -71,7 +71,7 @@ class StudioDoor:
 
 
 def studio_door(models: Path | None = None) -> MakeDoor:
-    """Return what makes the door.
+    """Return the maker of the door.
 
     Args:
         models: Folder of pulled checkpoints; None for the usual one.
