@@ -76,15 +76,15 @@ def live_part(segment: SegmentFile, timeline: Timeline, first: int, sound: Path 
             if made.codec_context.name == "hevc":
                 video.codec_context.codec_tag = "hvc1"
             if sound is None:
-                target.mux(_shown(source, segment, timeline, first, video))
+                target.mux([*_shown(source, segment, timeline, first, video)])
             else:
                 start_s = float((int(timeline.pts[first]) - int(timeline.pts[0])) * timeline.time_base)
                 stop_s = float((stop - int(timeline.pts[0])) * timeline.time_base)
                 with open_input(sound) as heard:
                     track = target.add_stream_from_template(heard.streams.audio[0], opaque=True)
                     packets = _heard(heard, track, start_s, stop_s if last < len(timeline.pts) else None)
-                    target.mux(_shown(source, segment, timeline, first, video))
-                    target.mux(packets)
+                    target.mux([*_shown(source, segment, timeline, first, video)])
+                    target.mux([*packets])
     except (av.error.FFmpegError, ValueError) as error:
         raise SegmentError("live_part", str(segment.path), got=f"cannot be shown: {error}") from error
     return _split(whole.getvalue())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from lipwise_ray.errors import RequestError
@@ -98,7 +98,7 @@ class LiveVideo:
             return live_part(segment, plan.timeline, plan.chunks[chunk].start, audio)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> Generator[None]:
         if not self._waiting.acquire(blocking=False):
             raise RequestError("rate_limited", "videos at work", got="too many are watched", do="Wait a little")
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
@@ -114,8 +114,8 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
 
 
 def _part(service: Service, status: str, batch: str, page: int) -> QueuePart:
-    wanted = (cast("JobStatus", status),) if status in _STATUSES else ()
-    counts = service.counts()
+    wanted = (status,) if status in _STATUSES else ()
+    counts: dict[JobStatus, int] = service.counts()
     if batch:
         found = [one.status for one in service.find(batch=batch)]
         counts = {one: found.count(one) for one in _STATUSES}
