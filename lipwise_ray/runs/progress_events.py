@@ -62,6 +62,7 @@ class RowProgress:
         frames_done: Frames of this stage that are done.
         frames_total: Frames that this stage has; 0 where it counts none.
         frames_rendered: Frames that this run has rendered of the row.
+        job_id: Names its records in the state; empty before they are known.
     """
 
     id: str
@@ -69,6 +70,7 @@ class RowProgress:
     frames_done: int
     frames_total: int
     frames_rendered: int
+    job_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,4 +214,5 @@ def _progress_of(row_id: str, flow: Flow, in_flight: int) -> RowProgress:
         frames_done=min(state.done + in_flight, state.todo),
         frames_total=state.todo,
         frames_rendered=flow.tally.frames_rendered + (in_flight if state.stage == "rendering" else 0),
+        job_id=flow.job_id,
     )

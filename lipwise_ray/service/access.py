@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lipwise_ray.errors import RequestError
+from lipwise_ray.service.browser_sessions import BrowserSessions
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_NAMES = frozenset({"localhost"})
@@ -74,9 +75,19 @@ class AccessRules:
         if not self.needs_token:
             return True
         kind, _, bearer = headers.get("authorization", "").partition(" ")
-        given = (bearer.strip() if kind.lower() == "bearer" else "", headers.get("x-api-key", ""))
+        return any(
+            [*map(self.is_token, (bearer.strip() if kind.lower() == "bearer" else "", headers.get("x-api-key", "")))]
+        )
+
+    def is_token(self, given: str) -> bool:
+        """Tell whether a text is the key."""
         # Digests are equally long, so that the time tells nothing of the key.
-        return any(hmac.compare_digest(_digest(key), _digest(self.token)) for key in given)
+        return hmac.compare_digest(_digest(given), _digest(self.token))
+
+    @property
+    def sessions(self) -> BrowserSessions:
+        """Sessions of browsers, which stand for the key."""
+        return BrowserSessions(self.token)
 
     def _is_ours(self, host: str) -> bool:
         if self.public_host is not None and host.lower() == self.public_host.lower():

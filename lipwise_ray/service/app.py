@@ -16,7 +16,7 @@ import lipwise_ray
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.service.asset_routes import AssetRoutes
 from lipwise_ray.service.asset_store import AssetStore
-from lipwise_ray.service.door import MakeDoor
+from lipwise_ray.service.door import MakeDoor, PageDoor
 from lipwise_ray.service.ending_calls import EndingCalls
 from lipwise_ray.service.event_hub import EventHub
 from lipwise_ray.service.event_routes import EventRoutes
@@ -28,7 +28,7 @@ from lipwise_ray.service.server_options import ServerOptions
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.service_metrics import ServiceMetrics
 from lipwise_ray.service.signed_links import SignedLinks
-from lipwise_ray.service.web_errors import PlainWords, add_error_answers
+from lipwise_ray.service.web_errors import ErrorAnswers, PlainWords, add_error_answers
 from lipwise_ray.storage.web import Resolve
 
 _LOG = logging.getLogger("lipwise_ray")
@@ -81,14 +81,17 @@ class WebApp:
             redoc_url=None,
             lifespan=self._lifespan,
         )
-        add_error_answers(self.asgi, self._plain)
-        self.asgi.add_middleware(Gate, options=options, plain=self._plain, count=metrics.count)
+        pages = next((door for door in self._doors if isinstance(door, PageDoor)), None)
+        answers = ErrorAnswers(self._plain, pages.refusal_page if pages else None)
+        add_error_answers(self.asgi, answers)
+        self.asgi.add_middleware(Gate, options=options, answers=answers, count=metrics.count)
         for router in (
             health_router(self._problem, metrics),
             AssetRoutes(assets, links, self._reads).router,
             output_router(service, links),
             EventRoutes(service, self._hub).router,
             *(door.router for door in self._doors),
+            *((pages.key_router(options),) if pages else ()),
         ):
             self.asgi.include_router(router)
 

@@ -126,6 +126,7 @@ class Driver:
                     status="failed",
                     code=failure.code,
                     message=failure.message,
+                    blame=failure.blame,
                 )
             )
         else:
@@ -185,7 +186,7 @@ class Driver:
         for row in rows:
             if self._went.get(row.id) != row:
                 self._went[row.id] = row
-                self._say(RowWent(row.id, row.stage, row.frames_done, row.frames_total))
+                self._say(RowWent(row.id, row.stage, row.frames_done, row.frames_total, row.job_id))
         for row_id in self._queue.unwanted([row.id for row in rows]):
             with suppress(StorageError):  # the run meets it too, and says so
                 self._store.write(layout.cancel(row_id), b"{}")
@@ -206,6 +207,8 @@ class Driver:
                 code=result.code,
                 message=result.message,
                 task=result.task,
+                stage=result.stage,
+                blame=result.blame,
             )
         else:
             over = RowOver(
@@ -216,6 +219,8 @@ class Driver:
                 job_id=outcome.job_id or "",
                 output=result.output,
                 duration_s=result.video_s,
+                verdict=result.gate.verdict if result.gate else None,
+                reasons=result.gate.reasons if result.gate else None,
             )
         self._say(over)
 

@@ -237,9 +237,18 @@ class JobFeed:
         if pace is None or pace.stage != message.stage:
             pace = self._paces[message.id] = _Pace(message.stage, message.frames_done, time.monotonic())
         eta_s = pace.seconds_left(message.frames_done, message.frames_total)
+        if message.job_id:
+            self._note_records(message.id, message.job_id)
         progress = JobProgress(message.stage, message.frames_done, message.frames_total, eta_s)
         self._progress[message.id] = progress
         self._tell(JobProgressed(message.id, progress))
+
+    def _note_records(self, name: str, job_id: str) -> None:
+        """Note where a job at work has its records: what is rendered of it can be looked at."""
+        with self._lock:
+            job = self._jobs.get(name)
+            if job.status == "processing" and job.job_id != job_id:
+                self._jobs.put(replace(job, job_id=job_id, changed=_now()))
 
     def _end(self, over: RowOver) -> None:
         self._pause_s = _LEAST_PAUSE_S
@@ -257,6 +266,10 @@ class JobFeed:
                     code=over.code,
                     message=over.message and redact(over.message),
                     task=over.task,
+                    stage=over.stage,
+                    blame=over.blame,
+                    verdict=over.verdict,
+                    reasons=over.reasons,
                 )
                 self._jobs.put(job)
             for known in (self._sent, self._strikes, self._paces, self._progress):

@@ -9,21 +9,31 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lipwise_ray.errors import LipwiseError, RequestError
 from lipwise_ray.service.request_rate import RequestRate
 from lipwise_ray.service.server_options import ServerOptions
-from lipwise_ray.service.web_errors import PlainWords, answer_of
+from lipwise_ray.service.web_errors import ErrorAnswers
 
 SIGNED = ("/outputs/", "/v2/assets/files/", "/v2/assets/uploads/")
 """Beginnings of addresses whose routes take a signature in place of the key, and look at it themselves."""
 
-OPEN = frozenset({"/healthz", "/readyz"})
+KEY_ADDRESS = "/studio/key"
+"""Address at which a browser gives the key."""
+
+OPEN = frozenset({"/healthz", "/readyz", KEY_ADDRESS})
 """Addresses that need no key."""
+
+_OPEN_UNDER = "/studio/static/"
+"""Beginning of addresses of scripts, styles and the icon, which the page has that asks for the key."""
 
 HAS_KEY = "lipwise_has_key"
 """Entry of a request's state: it may do everything."""
+
+HAS_SESSION = "lipwise_has_session"
+"""Entry of a request's state: a browser sent it that gave the key once."""
 
 _UPLOADS = "/v2/assets/uploads/"
 _FORM = "multipart/form-data"
@@ -52,14 +62,14 @@ class Gate:
     Args:
         app: The application behind it.
         options: Options of the application.
-        plain: Removes this machine's paths from texts.
+        answers: Makes the answers to what is refused.
         count: Counts requests.
     """
 
-    def __init__(self, app: ASGIApp, options: ServerOptions, plain: PlainWords, count: Counted) -> None:
+    def __init__(self, app: ASGIApp, options: ServerOptions, answers: ErrorAnswers, count: Counted) -> None:
         self._app = app
         self._options = options
-        self._plain = plain
+        self._answers = answers
         self._count = count
         self._rate = RequestRate(options.requests_per_minute)
         self._small = RequestBodyLimitMiddleware(app, options.body_bytes)
@@ -79,7 +89,7 @@ class Gate:
             limited = self._admit(scope)
         except LipwiseError as error:
             await _drain(receive)
-            await answer_of(error, self._plain)(scope, receive, answer)
+            await self._answers.of(error, Request(scope))(scope, receive, answer)
             return
         await limited(scope, _hurried(receive, self._options.idle_s), answer)
 
@@ -90,8 +100,9 @@ class Gate:
         client = scope["client"][0] if scope.get("client") else ""
         if path not in OPEN and not self._rate.admit(client):
             raise RequestError("rate_limited", "the client", got="sends too many requests", do="Wait a little")
-        has_key = rules.has_token(headers)
-        if not has_key and path not in OPEN and not path.startswith(SIGNED):
+        has_session = rules.needs_token and rules.sessions.holds(scope["method"], headers)
+        has_key = has_session or rules.has_token(headers)
+        if not has_key and path not in OPEN and not path.startswith((*SIGNED, _OPEN_UNDER)):
             is_given = "authorization" in headers or "x-api-key" in headers
             raise RequestError(
                 "unauthorised",
@@ -99,7 +110,7 @@ class Gate:
                 got="has a wrong key" if is_given else "has no key",
                 do="Send the service's token as x-api-key, or as Authorization: Bearer",
             )
-        scope.setdefault("state", {})[HAS_KEY] = has_key
+        scope.setdefault("state", {}).update({HAS_KEY: has_key, HAS_SESSION: has_session})
         is_large = path.startswith(_UPLOADS) or headers.get("content-type", "").lower().startswith(_FORM)
         limited = self._large if is_large else self._small
         stated = headers.get("content-length", "")

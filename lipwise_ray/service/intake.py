@@ -13,7 +13,10 @@ from lipwise_ray.service.job_record import BatchItem, JobDraft, JsonObject, Serv
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.row_reader import RowReader
 
-_OUTCOME = ("run_id", "job_id", "output", "duration_s", "code", "message", "task")
+_OUTCOME = (
+    *("run_id", "job_id", "output", "duration_s"),
+    *("code", "message", "task", "stage", "blame", "verdict", "reasons"),
+)
 
 
 class JobIntake:

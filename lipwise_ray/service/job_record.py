@@ -60,11 +60,15 @@ class ServiceJob:
         priority: Higher ones are begun first.
         attempts: Times that it was asked for: 1, and one more with each retry.
         run_id: Its latest run in the state.
-        job_id: Its records in the state; None before it was planned.
+        job_id: Its records in the state; None before its inputs are known. While it is at work, those of its present
+            attempt at the row.
         output: Address of the finished video.
         duration_s: Duration of that, in seconds.
         code, message: Reason for which it failed; the message may name paths of this machine.
         task: Id of the task by which it failed.
+        stage: Kind of that task.
+        blame: Party at fault (`scheduler.task.Blame`).
+        verdict, reasons: Of the gate on its video; None where none was asked for, or it has none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -90,6 +94,10 @@ class ServiceJob:
     code: Maybe[str] = None
     message: Maybe[str] = None
     task: Maybe[str] = None
+    stage: Maybe[str] = None
+    blame: Maybe[str] = None
+    verdict: Maybe[str] = None
+    reasons: Maybe[tuple[str, ...]] = None
 
     @property
     def is_unfinished(self) -> bool:

@@ -6,13 +6,14 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from lipwise_ray.errors import InputError, LipwiseError, SettingsError, WeightsError
@@ -31,6 +32,7 @@ STATUS_OF_CODE = {
     "unknown_batch": 404,
     "unknown_asset": 404,
     "unknown_output": 404,
+    "not_rendered": 404,
     "upload_slow": 408,
     "idempotency": 409,
     "upload_done": 409,
@@ -42,6 +44,7 @@ STATUS_OF_CODE = {
     "job_unfinished": 409,
     "upload_too_large": 413,
     "body_too_large": 413,
+    "live_too_large": 413,
     "queue_full": 429,
     "rate_limited": 429,
     "many_uploads": 429,
@@ -56,6 +59,25 @@ _CODE_OF_STATUS = {400: "bad_request", 404: "no_such_address", 405: "method_refu
 _MOST_PROBLEMS = 20
 _PATH = re.compile(r"(?<![\w/:.?=&-])(?!/(?:v2|outputs|studio)/)(?:/[^\s/'\",;:()<>]+){2,}/?")
 """A path; the service's own addresses are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Refusal of a request.
+
+    Attributes:
+        status: HTTP status.
+        message: What happened, for people; several where there are several problems.
+        code: A stable word for machines.
+    """
+
+    status: int
+    message: str | list[str]
+    code: str
+
+
+RefusalPage: TypeAlias = Callable[[Request, Refusal], Response]
+"""Makes the page that tells a person of a refusal."""
 
 
 class PlainWords:
@@ -84,61 +106,74 @@ def status_of(error: LipwiseError) -> int:
     return _UNPROCESSABLE if isinstance(error, InputError | SettingsError | WeightsError) else _UNAVAILABLE
 
 
-def answer_of(error: LipwiseError, plain: PlainWords) -> JSONResponse:
-    """Return the answer that says an error.
+class ErrorAnswers:
+    """Makes the answers that tell of errors: JSON of one shape for programs, a page for people who look by a browser.
 
     Args:
-        error: The error.
         plain: Removes this machine's paths.
+        page: Makes pages; without, programs and people get the same.
     """
-    return problem(status_of(error), plain(str(error)), error.code)
+
+    def __init__(self, plain: PlainWords, page: RefusalPage | None = None) -> None:
+        self._plain = plain
+        self._page = page
+
+    def of(self, error: LipwiseError, request: Request) -> Response:
+        """Return the answer that says one of our errors."""
+        return self.to(request, Refusal(status_of(error), self._plain(str(error)), error.code))
+
+    def to(self, request: Request, refusal: Refusal) -> Response:
+        """Return the answer to a request that is refused."""
+        status = refusal.status
+        headers = {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
+        if status == STATUS_OF_CODE["unauthorised"]:
+            headers["WWW-Authenticate"] = "Bearer"
+        if self._page is not None and _is_looking(request):
+            answer = self._page(request, refusal)
+            answer.headers.update(headers)
+            return answer
+        body = {"message": refusal.message, "statusCode": status, "errorCode": refusal.code}
+        return JSONResponse(body, status, headers)
+
+    def plain(self, text: str) -> str:
+        """Return a text without this machine's paths."""
+        return self._plain(text)
 
 
-def problem(status: int, message: str | list[str], code: str) -> JSONResponse:
-    """Return an answer in the shape that all problems have.
-
-    Args:
-        status: HTTP status.
-        message: What happened, for people; several where there are several problems.
-        code: A stable word for machines.
-    """
-    headers = {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
-    if status == STATUS_OF_CODE["unauthorised"]:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"message": message, "statusCode": status, "errorCode": code}, status, headers)
+def _is_looking(request: Request) -> bool:
+    """Tell whether a browser shows the answer as a page."""
+    return "text/html" in request.headers.get("accept", "") and "hx-request" not in request.headers
 
 
-def add_error_answers(app: FastAPI, plain: PlainWords) -> None:
+def add_error_answers(app: FastAPI, answers: ErrorAnswers) -> None:
     """Have an application answer every error in one shape.
 
     Args:
         app: The application.
-        plain: Removes this machine's paths.
+        answers: Makes the answers.
     """
 
-    def on_ours(request: Request, error: Exception) -> JSONResponse:
-        del request
-        return answer_of(cast("LipwiseError", error), plain)
+    def on_ours(request: Request, error: Exception) -> Response:
+        return answers.of(cast("LipwiseError", error), request)
 
-    def on_invalid(request: Request, error: Exception) -> JSONResponse:
-        del request
+    def on_invalid(request: Request, error: Exception) -> Response:
         problems = cast("RequestValidationError", error).errors()
         if any(one["type"] == "json_invalid" for one in problems):
-            return problem(STATUS_OF_CODE["bad_json"], "The body is no JSON.", "bad_json")
-        texts = [plain(f"{'.'.join(str(step) for step in one['loc'])}: {one['msg']}") for one in problems]
-        return problem(_UNPROCESSABLE, texts[:_MOST_PROBLEMS], "invalid_request")
+            return answers.to(request, Refusal(STATUS_OF_CODE["bad_json"], "The body is no JSON.", "bad_json"))
+        texts = [answers.plain(f"{'.'.join(str(step) for step in one['loc'])}: {one['msg']}") for one in problems]
+        return answers.to(request, Refusal(_UNPROCESSABLE, texts[:_MOST_PROBLEMS], "invalid_request"))
 
-    def on_http(request: Request, error: Exception) -> JSONResponse:
-        del request
+    def on_http(request: Request, error: Exception) -> Response:
         refused = cast("HTTPException", error)
         code = _CODE_OF_STATUS.get(refused.status_code, "refused")
-        answer = problem(refused.status_code, str(refused.detail), code)
+        answer = answers.to(request, Refusal(refused.status_code, str(refused.detail), code))
         answer.headers.update(refused.headers or {})
         return answer
 
-    def on_fault(request: Request, error: Exception) -> JSONResponse:
+    def on_fault(request: Request, error: Exception) -> Response:
         _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem(_INTERNAL, "The server met a fault of its own; its log says which.", "internal")
+        told = Refusal(_INTERNAL, "The server met a fault of its own; its log says which.", "internal")
+        return answers.to(request, told)
 
     app.add_exception_handler(LipwiseError, on_ours)
     app.add_exception_handler(RequestValidationError, on_invalid)

@@ -99,7 +99,7 @@ class RowBegan:
 
 @dataclass(frozen=True, slots=True)
 class RowWent:
-    """A row went on: frames of its stage, as `RowProgress` has them."""
+    """A row went on: frames of its stage, as `RowProgress` has them; ``job_id`` is empty before it is known."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -107,6 +107,7 @@ class RowWent:
     stage: str
     frames_done: int
     frames_total: int
+    job_id: str = ""
     kind: Literal["went"] = "went"
 
 
@@ -122,6 +123,9 @@ class RowOver:
         duration_s: Duration of that.
         code, message: Reason for which it failed.
         task: Id of the task by which it failed.
+        stage: Kind of that task.
+        blame: Party at fault.
+        verdict, reasons: Of the gate on the video.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -136,6 +140,10 @@ class RowOver:
     code: str | None = None
     message: str | None = None
     task: str | None = None
+    stage: str | None = None
+    blame: str | None = None
+    verdict: str | None = None
+    reasons: tuple[str, ...] | None = None
     kind: Literal["over"] = "over"
 
 

@@ -9,15 +9,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from markupsafe import Markup
 
-from lipwise_ray.errors import InputError
-from lipwise_ray.reports import charts
+from lipwise_ray.errors import RequestError
+from lipwise_ray.reports.made_audio import MadeAudio
 from lipwise_ray.service.job_record import JobDraft, JsonObject, ServiceJob
 from lipwise_ray.service.sent_files import sent_file
 from lipwise_ray.service.service import Service
+from lipwise_ray.service.studio.certainty_course import CertaintyCourse, certainty_course
 from lipwise_ray.service.studio.original_clock import original_clock
-from lipwise_ray.service.studio.settings_text import overrides_of
+from lipwise_ray.service.studio.settings_text import is_setting, overrides_of, text_of
 from lipwise_ray.service.studio.shell import StudioShell
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult, SyncScore
@@ -26,6 +26,17 @@ from lipwise_ray.storage.address import is_local
 
 _HERE = "Queue"
 _OURS = ("id", "output", "priority")
+_AT_FAULT = {
+    "input": "The row's own files: other rows are not concerned.",
+    "setup": "Settings or checkpoints of this row.",
+    "application": "The program, or what it runs on: the tasks below are in quarantine until the row is tried again.",
+    "storage": "A disk or store that is full or refuses: retry once it has room.",
+    "crash": "A worker's process that died, more often than it may.",
+    "stalled": "A worker that stood still, more often than it may.",
+    "memory": "Not enough memory of the machine or the GPU.",
+    "node": "A machine that went away.",
+}
+"""Sentences on who is at fault, by `scheduler.task.Blame`."""
 
 
 def router(service: Service, shell: StudioShell) -> APIRouter:
@@ -46,8 +57,12 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
             "result": result,
             "progress": service.progress(job_id),
             "figures": _figures(result),
-            "course": _course(result, job.name),
+            "course": _course(result),
+            "audio": _audio(result),
+            "at_fault": _AT_FAULT.get(job.blame or "", ""),
             "columns": {name: value for name, value in job.columns.items() if name not in _OURS},
+            "settings": text_of(job.columns),
+            "text_of": text_of,
             "has_original": _original(job) is not None,
             "output": f"/outputs/{job.id}/{_file_name(job)}",
         }
@@ -57,7 +72,7 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
     def original(request: Request, job_id: str) -> Response:
         path = _original(service.job(job_id))
         if path is None:
-            raise InputError("unknown_output", job_id, got="the original is not on this machine", do="Open it there")
+            raise RequestError("unknown_output", "the original", got="is no video on this machine")
         media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         return sent_file(str(path), path.name, media_type, request)
 
@@ -72,7 +87,9 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
     @routes.post("/studio/rows/{job_id}/again")
     def again(request: Request, job_id: str, settings: Annotated[str, Form()] = "") -> Response:
         job = service.job(job_id)
-        columns: JsonObject = {name: value for name, value in job.columns.items() if name not in _OURS}
+        columns: JsonObject = {
+            name: value for name, value in job.columns.items() if name not in _OURS and not is_setting(name)
+        }
         draft = JobDraft(columns={**columns, **overrides_of(settings)}, door="studio", name=job.name)
         made = service.submit(draft)
         return RedirectResponse(f"{request.scope.get('root_path', '')}/rows/{made.id}", 303)
@@ -81,14 +98,18 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
 
 
 def _result(service: Service, job: ServiceJob) -> DubResult | None:
-    return read_typed(service.store, layout.result(job.job_id), DubResult) if job.job_id else None
+    """Return the result of a completed job; records of a row at work may be those of an earlier attempt."""
+    if job.job_id is None or job.status != "completed":
+        return None
+    return read_typed(service.store, layout.result(job.job_id), DubResult)
 
 
 def _original(job: ServiceJob) -> Path | None:
     """Return the file of a job's video where it is one of this machine: its row was let in with it."""
     video = job.columns.get("video")
     path = Path(video) if isinstance(video, str) and is_local(video) else None
-    return path if path is not None and path.is_file() else None
+    is_image = path is not None and (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+    return path if path is not None and not is_image and path.is_file() else None
 
 
 def _file_name(job: ServiceJob) -> str:
@@ -118,7 +139,14 @@ def _number(score: SyncScore | None, name: str, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _course(result: DubResult | None, name: str) -> Markup:
-    sync = result.sync if result else None
-    values = list(sync.curve) if sync else []
-    return Markup(charts.line(values, f"Certainty of the lips of {name} by second"))  # noqa: S704  # escapes names
+def _course(result: DubResult | None) -> CertaintyCourse | None:
+    if result is None or result.sync is None:
+        return None
+    return certainty_course(result.sync.curve, result.video_s or len(result.sync.curve))
+
+
+def _audio(result: DubResult | None) -> list[str]:
+    """Return facts about audio that is more than the row's own, a line each."""
+    if result is None:
+        return []
+    return MadeAudio(result.mixed, result.fitted, result.spoken_by or (), result.further_languages or ()).words()

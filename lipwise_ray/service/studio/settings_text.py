@@ -1,10 +1,13 @@
-"""Settings as a person writes them: TOML, whose keys become columns of a row."""
+"""Settings as a person writes them: TOML, whose keys are columns of a row."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from typing import Any, cast
+
+from pydantic import JsonValue
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.service.job_record import JsonObject
@@ -40,3 +43,28 @@ def _flat(values: Mapping[str, Any], path: str) -> JsonObject:
         here = f"{path}.{name}"
         flat |= _flat(cast("Mapping[str, Any]", value), here) if isinstance(value, Mapping) else {here: value}
     return flat
+
+
+def text_of(columns: Mapping[str, JsonValue]) -> str:
+    """Return the settings among a row's columns as `overrides_of` reads them, a line each.
+
+    Args:
+        columns: Those of the row; the ones with a dot in their name are settings.
+    """
+    return "".join(f"{name} = {_value(value)}\n" for name, value in columns.items() if is_setting(name))
+
+
+def is_setting(name: str) -> bool:
+    """Tell whether a column is a setting."""
+    return "." in name
+
+
+def _value(value: JsonValue) -> str:
+    """Return a value as TOML; its texts and numbers are those of JSON."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{json.dumps(name)} = {_value(one)}" for name, one in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_value, value)) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)

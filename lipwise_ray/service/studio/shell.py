@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 import lipwise_ray
 from lipwise_ray.printable import printable
 from lipwise_ray.reports.figures import number
+from lipwise_ray.service.gate import HAS_SESSION
 from lipwise_ray.service.service import Service
 
 STATIC = Path(str(resources.files("lipwise_ray.service.studio"))) / "static"
@@ -38,6 +39,8 @@ _KEYS = (
     ("w", "Wipe, or side by side"),
     ("l", "Loop: from here, to here, off"),
     ("m", "Sound of the original or the dubbed video"),
+    ("j k", "In the queue: next row, the one before"),
+    ("x t + -", "In the queue: cancel the row, retry it, raise and lower its priority"),
     ("?", "This list"),
 )
 _POLICY = (
@@ -71,9 +74,8 @@ class StudioShell:
             finalize=_plain,
         )
         self._environment.filters.update(when=when, day=day, lasting=lasting, told=plain, figure=number)
-        self._environment.globals.update(
-            version=lipwise_ray.__version__, navigation=_NAVIGATION, keys=_KEYS
-        )  # the same on every page
+        same: dict[str, Any] = {"version": lipwise_ray.__version__, "navigation": _NAVIGATION, "keys": _KEYS}
+        self._environment.globals.update(same)
 
     def page(self, request: Request, template: str, here: str, values: Mapping[str, Any]) -> Response:
         """Return a whole page.
@@ -82,9 +84,15 @@ class StudioShell:
             request: The request; its path prefix goes before every address.
             template: File name of the template.
             here: Name of the page in the bar.
-            values: Values for the template.
+            values: Values for the template; with a true ``is_outside`` the page tells nothing of the service.
         """
-        return self._answer(request, template, {**values, "here": here, "problem": self._service.problem})
+        is_outside = values.get("is_outside") is True
+        about = {
+            "here": here,
+            "problem": "" if is_outside else self._service.problem,
+            "has_session": request.scope.get("state", {}).get(HAS_SESSION) is True,
+        }
+        return self._answer(request, template, {"is_outside": False, **values, **about})
 
     def fragment(self, request: Request, template: str, values: Mapping[str, Any]) -> Response:
         """Return a part of a page, for HTMX; the arguments are those of `page`."""
@@ -97,7 +105,7 @@ class StudioShell:
             return f"{prefix}{address}"
 
         def static(name: str) -> str:
-            return f"{prefix}{_STATIC_AT}/{_version_of(name)}/{name}"
+            return f"{prefix}{_STATIC_AT}/{_version()}/{name}"
 
         text = self._environment.get_template(template).render(path=path, static=static, **values)
         return HTMLResponse(text, headers=_PAGE_HEADERS)
@@ -118,8 +126,10 @@ def static_files() -> APIRouter:
 
 
 @cache
-def _version_of(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+def _version() -> str:
+    """Return a version of all files together: modules ask for each other by plain names, below the same address."""
+    files = sorted(file for file in STATIC.iterdir() if file.is_file())
+    return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _plain(value: object) -> object:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.door import MakeDoor
 from lipwise_ray.service.job_record import ServiceBatch, ServiceJob
+from lipwise_ray.service.server_options import ServerOptions
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
-from lipwise_ray.service.studio import cluster_page, models_page, queue_page, row_page, runs_page
+from lipwise_ray.service.studio import (
+    cluster_page,
+    key_page,
+    live_routes,
+    models_page,
+    queue_page,
+    row_page,
+    runs_page,
+)
+from lipwise_ray.service.studio.refusal_page import refusal_page
 from lipwise_ray.service.studio.shell import StudioShell, static_files
-from lipwise_ray.service.web_errors import PlainWords
+from lipwise_ray.service.web_errors import PlainWords, Refusal
 
 NAME = "studio"
 
@@ -37,17 +48,26 @@ class StudioDoor:
     def __init__(self, service: Service, assets: AssetStore, links: SignedLinks, models: Path | None = None) -> None:
         del assets, links
         plain = PlainWords(service.folders)
-        shell = StudioShell(service, plain)
+        self._shell = shell = StudioShell(service, plain)
         self.router = APIRouter(include_in_schema=False)
         for routes in (
             static_files(),
             queue_page.router(service, shell),
             row_page.router(service, shell),
             runs_page.router(service, shell, plain),
+            live_routes.router(service),
             models_page.router(service, shell, models),
             cluster_page.router(service, shell),
         ):
             self.router.include_router(routes)
+
+    def refusal_page(self, request: Request, refusal: Refusal) -> Response:
+        """Return the page that tells of a refusal."""
+        return refusal_page(request, self._shell, refusal)
+
+    def key_router(self, options: ServerOptions) -> APIRouter:
+        """Return the address at which browsers give the key."""
+        return key_page.router(self._shell, options)
 
     def told_of_job(self, job: ServiceJob) -> bytes | None:
         """Return None: pages listen."""

@@ -43,6 +43,7 @@ export class Player {
     this.after = root.querySelector('[data-video="after"]');
     this.before = root.querySelector('[data-video="before"]');
     this.bar = root.querySelector('[data-part="seek"]');
+    this.curve = root.querySelector('[data-part="curve"]');
     this.readout = root.querySelector('[data-part="time"]');
     this.loop = null;
     this.heard = "after";
@@ -84,6 +85,9 @@ export class Player {
     this.before?.addEventListener("loadedmetadata", () => this.align());
     this.before?.addEventListener("error", () => this.loseOriginal());
     this.after.addEventListener("ended", () => this.before?.pause());
+    this.curve?.addEventListener("pointerdown", (event) => this.scrub(event));
+    this.curve?.addEventListener("pointermove", (event) => event.buttons & 1 && this.scrub(event));
+    for (const link of this.root.querySelectorAll("[data-seek]")) link.addEventListener("click", () => this.seek(Number(link.dataset.seek)));
     const wipe = this.root.querySelector('[data-part="wipe"]');
     wipe?.addEventListener("input", () => this.setWipe(Number(wipe.value)));
     if (wipe) this.setWipe(Number(wipe.value));
@@ -131,6 +135,13 @@ export class Player {
     this.show();
   }
 
+  /** Goes to the moment of the course at which the pointer is. */
+  scrub(event) {
+    const { left, width } = this.curve.getBoundingClientRect();
+    if (event.type === "pointerdown") this.curve.setPointerCapture(event.pointerId);
+    this.seek(((event.clientX - left) / width) * (this.after.duration || 0));
+  }
+
   /** Puts the original where the dubbed video is. */
   align() {
     if (this.before) this.before.currentTime = originalTime(this.clock, this.after.currentTime);
@@ -173,6 +184,7 @@ export class Player {
   show() {
     const now = this.after.currentTime;
     this.bar.value = String(now);
+    this.curve?.style.setProperty("--at", `${(100 * now) / (this.after.duration || 1)}%`);
     this.bar.setAttribute("aria-valuetext", `${now.toFixed(2)} seconds`);
     const frame = Math.floor(now * this.fps + 1e-6);
     this.readout.textContent = `${now.toFixed(2)} s · frame ${frame}`;

@@ -1,22 +1,43 @@
-// The queue's list: progress in place, and a fresh list where a job was added or has ended.
+// The queue's list: progress in place, a fresh list where a job was added or has ended, and its keys.
+
+import { onKey } from "./studio.js";
 
 const list = document.getElementById("queue");
+const quarantine = document.getElementById("quarantine");
 const REFRESH_MS = 1000;
 let isWaiting = false;
+let focused = null;
 
+const isTyping = () => list.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
+
+/** Asks for a fresh list, once a second at most, and not under the fingers of somebody who types in it. */
 function refresh() {
   if (isWaiting) return;
   isWaiting = true;
   setTimeout(() => {
     isWaiting = false;
-    if (!list.contains(document.activeElement) || document.activeElement.tagName !== "INPUT") window.htmx.trigger(list, "refresh");
+    if (isTyping()) refresh();
+    else window.htmx.trigger(list, "refresh");
   }, REFRESH_MS);
 }
+
+const rowOf = (id) => list.querySelector(`[data-job="${CSS.escape(id)}"]`);
+const here = () => document.activeElement?.closest?.("tr[data-job]");
+
+// A fresh list has the focus where the old one had it.
+document.addEventListener("htmx:beforeSwap", () => {
+  const row = here();
+  focused = row && { id: row.dataset.job, act: document.activeElement.dataset.do };
+});
+document.addEventListener("htmx:afterSettle", () => {
+  const row = focused && rowOf(focused.id);
+  if (row && !list.contains(document.activeElement)) (row.querySelector(`[data-do="${focused.act}"]`) ?? row.querySelector("a")).focus();
+});
 
 const lasting = (seconds) => (seconds < 60 ? `${Math.round(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`);
 
 function show({ id, ...progress }) {
-  const row = list.querySelector(`[data-job="${CSS.escape(id)}"]`);
+  const row = rowOf(id);
   if (!row) return;
   row.querySelector('[data-part="progress"]').hidden = false;
   const bar = row.querySelector("progress");
@@ -27,8 +48,32 @@ function show({ id, ...progress }) {
   row.querySelector('[data-part="stage"]').textContent = progress.stage + frames + left;
 }
 
+function move(step) {
+  const rows = [...list.querySelectorAll("tr[data-job]")];
+  const at = rows.indexOf(here());
+  rows[Math.min(Math.max(0, at + step), rows.length - 1)]?.querySelector("a").focus();
+}
+
+function raise(step) {
+  const field = here()?.querySelector('input[name="priority"]');
+  if (!field) return;
+  field.value = Number(field.value) + step;
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+const press = (act) => here()?.querySelector(`[data-do="${act}"]`)?.click();
+onKey("j", () => move(1));
+onKey("k", () => move(-1));
+onKey("x", () => press("cancel"));
+onKey("t", () => press("retry"));
+onKey("+", () => raise(1));
+onKey("-", () => raise(-1));
+
 const events = new EventSource(list.dataset.events);
-events.addEventListener("status", refresh);
+events.addEventListener("status", (event) => {
+  refresh();
+  if (JSON.parse(event.data).status === "failed" && !quarantine.querySelector("details[open]")) window.htmx.trigger(quarantine, "refresh");
+});
 events.addEventListener("resync", refresh);
 events.addEventListener("progress", (event) => show(JSON.parse(event.data)));
 events.addEventListener("open", refresh);

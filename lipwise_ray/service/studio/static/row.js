@@ -1,5 +1,6 @@
 // A row's page: the player once there is a video, progress and what is rendered so far before.
 
+import { LiveVideo } from "./live.js";
 import { Player } from "./player.js";
 
 const root = document.querySelector(".player");
@@ -7,15 +8,17 @@ if (root) {
   fetch(root.dataset.clock)
     .then((answer) => (answer.ok ? answer.json() : { fps: 0, clock: [] }))
     .catch(() => ({ fps: 0, clock: [] }))
-    .then((facts) => {
-      window.player = new Player(root, facts);
-    });
+    .then((facts) => new Player(root, facts));
 }
+
+const ASKED_EVERY_MS = 2000;
 
 const live = document.getElementById("live");
 if (live) {
   const bar = live.querySelector("progress");
   const stage = live.querySelector('[data-part="stage"]');
+  const video = new LiveVideo(live.querySelector("video"), live.querySelector('[data-part="note"]'), live.dataset.live);
+  const asking = setInterval(() => video.begin(), ASKED_EVERY_MS);
   const events = new EventSource(live.dataset.events);
   events.addEventListener("progress", (event) => {
     const { id, ...progress } = JSON.parse(event.data);
@@ -26,6 +29,10 @@ if (live) {
   });
   events.addEventListener("status", (event) => {
     const { id, status } = JSON.parse(event.data);
-    if (id === live.dataset.job && !["pending", "processing"].includes(status)) location.reload();
+    if (id !== live.dataset.job || ["pending", "processing"].includes(status)) return;
+    events.close();
+    clearInterval(asking);
+    if (!video.isWatched) location.reload();
+    else video.note.replaceChildren("The whole video is there: ", Object.assign(document.createElement("a"), { href: location.href, textContent: "compare it with the original." }));
   });
 }
