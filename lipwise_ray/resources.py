@@ -22,6 +22,11 @@ def jobs_folder() -> Path:
     return _folder("jobs")
 
 
+def cluster_folder() -> Path:
+    """Return the folder of files for clusters."""
+    return _folder("cluster")
+
+
 def models_folder() -> Path:
     """Return the folder of the registry."""
     return _folder("models")

@@ -16,6 +16,7 @@ from lipwise_ray.cli import (
     checks,
     clean,
     cluster,
+    cluster_files,
     control,
     diarise,
     doctor,
@@ -24,6 +25,7 @@ from lipwise_ray.cli import (
     jobs,
     models,
     node_agent,
+    preview,
     serve,
     status,
     synth,
@@ -82,6 +84,7 @@ app.command("submit")(jobs.submit)
 app.command("serve")(serve.serve)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
+app.command("preview")(preview.preview)
 app.command("inspect")(inspect.inspect)
 app.command("diarise")(diarise.diarise)
 app.command("status")(status.status)
@@ -95,6 +98,7 @@ app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
 app.command("node-agent")(node_agent.node_agent)
 app.add_typer(backlog.app, name="backlog")
+app.add_typer(cluster_files.app, name="cluster")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(synth.app, name="synth")

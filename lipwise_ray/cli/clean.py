@@ -24,8 +24,21 @@ def clean(
     state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
     *,
     older: Annotated[
-        str, typer.Option("--older", help="Age from which on: hours, days or weeks, as 12h, 30d, 8w.", metavar="AGE")
-    ],
+        str | None,
+        typer.Option(
+            "--older", help="Age of files from which on: hours, days or weeks, as 12h, 30d, 8w.", metavar="AGE"
+        ),
+    ] = None,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(
+            "--keep-days",
+            min=0,
+            max=36_500,
+            help="Instead: keep what runs of the latest N days used, whenever it was written.",
+            metavar="N",
+        ),
+    ] = None,
     unfinished: Annotated[
         bool,
         typer.Option("--unfinished", help="Jobs without a result too: their finished chunks would be rendered again."),
@@ -39,7 +52,8 @@ def clean(
     from lipwise_ray.state.store import open_store
 
     must_be_state(state)
-    older_s = _seconds(older)
+    older_s = _age_s(older, keep_days)
+    by_runs = keep_days is not None
     store = open_store(state)
 
     def say(text: str) -> None:
@@ -47,7 +61,9 @@ def clean(
 
     total = 0
     with nullcontext(lambda: True) if dry_run else held_against_all(store, "clean", say) as is_held:
-        for removed in cleaning.clean(store, older_s, unfinished=unfinished, dry_run=dry_run, is_held=is_held):
+        for removed in cleaning.clean(
+            store, older_s, unfinished=unfinished, by_runs=by_runs, dry_run=dry_run, is_held=is_held
+        ):
             total += removed.bytes_total
             if as_json:
                 typer.echo(json.dumps({**asdict(removed), "dry_run": dry_run}))
@@ -56,6 +72,20 @@ def clean(
             typer.echo(f"{removed.kind}: {removed.objects} records and files of {removed.folders}, {size}")
     if not as_json:
         typer.echo(f"{'would remove' if dry_run else 'removed'} {_shown(total)}")
+
+
+def _age_s(older: str | None, keep_days: int | None) -> int:
+    """Return the seconds of the age that one of two options states.
+
+    Raises:
+        SettingsError: It is none, or not one of them is given.
+    """
+    if (older is None) == (keep_days is None):
+        given = "neither" if older is None else "both"
+        raise SettingsError(
+            "bad_usage", "clean", got=f"{given} of --older and --keep-days given", do="Give one of them"
+        )
+    return _seconds(older) if older is not None else (keep_days or 0) * _SECONDS["d"]
 
 
 def _seconds(age: str) -> int:

@@ -10,14 +10,13 @@ import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.terminal import raw_of
-from lipwise_ray.errors import LipwiseError
+from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.models.registry import Registry
 
 app = typer.Typer(help="List, download, add and check checkpoints.", no_args_is_help=True)
-Names = Annotated[list[str], typer.Argument(help="Names of the registry.")]
 Folder = Annotated[
     Path | None, typer.Option("--models", help="Folder of the checkpoints. Default: the user's cache.", metavar="DIR")
 ]
@@ -45,8 +44,16 @@ def list_models(folder: Folder = None) -> None:
 
 @app.command()
 def pull(
-    names: Names,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of the registry.")] = None,
     *,
+    recommended: Annotated[
+        bool,
+        typer.Option(
+            "--recommended",
+            help="What a full dub takes: detector, lip-sync, restorer, sync scorer and embedder, as far as they are "
+            "not there. Sizes and terms are listed first.",
+        ),
+    ] = False,
     mirror: Annotated[
         str | None, typer.Option("--mirror", help="Base address asked first: https://, s3://, gs://, file://.")
     ] = None,
@@ -62,6 +69,10 @@ def pull(
     from lipwise_ray.models import fetch
 
     registry = _registry(folder)
+    if bool(names) == recommended:
+        happened = "both names and --recommended given" if recommended else "neither names nor --recommended given"
+        raise SettingsError("bad_usage", "models pull", got=happened, do="Give one of them")
+    names = _to_fetch(registry, accept_licence=accept_licence) if recommended else (names or [])
     failed = 0
     columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(file=raw_of(sys.stdout)), transient=True) as progress:
@@ -80,6 +91,26 @@ def pull(
                 typer.echo(f"error: {error}", err=True)
                 failed += 1
     raise typer.Exit(2 if failed else 0)
+
+
+def _to_fetch(registry: Registry, *, accept_licence: bool) -> list[str]:
+    """List the recommended checkpoints, and return the names of those that are not there.
+
+    Raises:
+        SetupError: Their terms need to be accepted first.
+    """
+    from lipwise_ray.models.recommended import check_consent, recommended_models
+
+    models = recommended_models(registry)
+    for one in models:
+        size = "there already" if one.is_there else f"{(one.entry.bytes_total or 0) / 1e6:.1f} MB"
+        terms = one.entry.licence + (f" ({one.entry.reason})" if one.entry.reason else "")
+        typer.echo(f"{one.role:9} {one.name:12} {size:>13}  {terms}", err=True)
+    missing = [one for one in models if not one.is_there]
+    total_mb = sum(one.entry.bytes_total or 0 for one in missing) / 1e6
+    typer.echo(f"to fetch: {len(missing)} files, {total_mb:.1f} MB, into {registry.folder}", err=True)
+    check_consent(models, accept_licence=accept_licence)
+    return [one.name for one in missing]
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.cli.terminal import raw_of
+from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.printable import on_one_line, printable
 from lipwise_ray.runs.progress_events import (
     Event,
@@ -27,6 +28,7 @@ from lipwise_ray.runs.progress_events import (
     RunEnded,
     RunStarted,
 )
+from lipwise_ray.runs.remaining_time import RemainingTime
 from lipwise_ray.state.attempts import CHECK
 from lipwise_ray.state.job_result import DubResult, EvaluationResult, Fidelity, RowFailure, SyncScore, SyncScores
 from lipwise_ray.storage.redact import redact, scrub
@@ -76,6 +78,7 @@ class Display:
         self.rows = rows
         self.done = self.failed = self.checks = 0
         self._frames_ended = 0
+        self._remaining = RemainingTime(rows)
         self._speed = _Speed()
         self._spoke_s = time.monotonic()
 
@@ -115,6 +118,7 @@ class Display:
     def row_ended(self, outcome: RowOutcome) -> None:
         """Print the outcome of a row."""
         self._frames_ended += outcome.tally.frames_rendered if outcome.tally else 0
+        self._remaining.row_ended(outcome)
         result = outcome.result
         if isinstance(result, RowFailure):
             self.failed += 1
@@ -153,11 +157,17 @@ class Display:
         ]
         self.say(
             f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s{_loading(progress)}: {'; '.join(parts)}"
+            f"{self.left(progress, speed)}"
         )
 
     def speed(self, progress: RowsProgress) -> float:
         """Return rendered frames a second."""
         return self._speed.add(self._frames_ended + sum(row.frames_rendered for row in progress.rows))
+
+    def left(self, progress: RowsProgress, speed: float) -> str:
+        """Return the end of a line, with the time that rendering still takes; nothing where nobody can tell."""
+        seconds = self._remaining.seconds(progress, speed)
+        return f", {in_words(seconds)}" if seconds is not None else ""
 
     def summary(self, report: Report) -> None:
         """Print the summary of a run."""
@@ -273,7 +283,7 @@ class BarDisplay(Display):
             self._progress.update(
                 self._bars[row.id], total=row.frames_total or None, completed=row.frames_done, note=row.stage
             )
-        self._progress.update(self._total, note=f"{speed:.1f} frames/s{_loading(progress)}")
+        self._progress.update(self._total, note=f"{speed:.1f} frames/s{_loading(progress)}{self.left(progress, speed)}")
 
 
 @contextmanager

@@ -63,6 +63,12 @@ FailAbove = Annotated[
 Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Render workers; 0 chooses.")]
 
 
+def previews_folder() -> Path | None:
+    """Return the folder of previews in a cache that the environment names; None for the usual one."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return Path(cache) / "lipwise-ray" / "previews" if cache else None
+
+
 def models_folder() -> Path | None:
     """Return the folder of pulled checkpoints that the environment names: LIPWISE_MODELS, or of a cache of its own."""
     if told := os.environ.get("LIPWISE_MODELS"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lipwise_ray.cli import cluster, setup
+from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.errors import OutputError, SettingsError, StateError
 from lipwise_ray.storage.address import is_local
 
@@ -59,6 +60,9 @@ def _lines(state: Overview) -> Iterator[str]:
         yield f"running {task.task} on {task.worker}, attempt {task.attempt}"
     for letter in state.quarantined:
         yield f"quarantined {letter.task}: {letter.message}"
+    if state.frames_total:
+        left = f", {in_words(state.eta_s)}" if state.eta_s is not None else ""
+        yield f"frames of planned jobs: {state.frames_done} of {state.frames_total} rendered{left}"
     for job in state.unfinished:
         yield f"job {job.job_id}: {job.chunks_done} of {job.chunks} chunks rendered"
 

@@ -230,6 +230,8 @@ def _reason(error: Exception) -> str:
         return f"HTTP {error.response.status_code}"
     if isinstance(error, LipwiseError):
         return error.happened
+    if isinstance(error, requests.ConnectionError) and not isinstance(error, requests.Timeout):
+        return "no connection to that server"
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 

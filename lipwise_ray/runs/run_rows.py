@@ -11,6 +11,7 @@ from lipwise_ray.backends.factory import engine_for, make_engine
 from lipwise_ray.backends.ray.early_ray import early_ray
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
+from lipwise_ray.pipeline.dubbing.window import Window
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
 from lipwise_ray.reports.write import write_report
@@ -83,15 +84,16 @@ class RowsRunner:
         verify: bool = False,
         is_over: Callable[[], bool] = lambda: False,
         night: NightFacts | None = None,
+        window: Window | None = None,
     ) -> Report:
-        """Dub rows; the arguments are those of `work_through`, and the folder or prefix that outputs go under."""
+        """Dub rows; the arguments are those of `work_through`, where outputs go, and the part of them that is made."""
         listener = self._listener(manifest)
         with self._engine_maker(listener, manifest, is_attended=night is None) as make:
             return work_through(
                 manifest,
                 self.source,
                 registry_of(self.source.for_run(), self.models),
-                Dubbing(out, state, listener.problem),
+                Dubbing(out, state, listener.problem, window),
                 state=state,
                 make_engine=make,
                 listener=listener,

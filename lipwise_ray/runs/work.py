@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from lipwise_ray.pipeline.dubbing.background import check_mixable
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, choose
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
+from lipwise_ray.pipeline.dubbing.window import Window
 from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
 from lipwise_ray.pipeline.flows.dub import RowFlow
 from lipwise_ray.pipeline.flows.evaluate import EvaluationFlow
@@ -99,11 +100,13 @@ class Dubbing:
         out: Outputs go under this folder or prefix.
         state: Where the state is; no output may lie in it.
         warn: Is told of further attempts that cannot be made, and of what workers do without.
+        window: Part of each output that is made; None for all of it.
     """
 
     out: str
     state: str
     warn: Callable[[str], None] = print
+    window: Window | None = None
     _told: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
@@ -141,7 +144,7 @@ class Dubbing:
                 attempt_settings, checkpoints, row.output, device, workers.capabilities, are_all=workers.are_all
             )
             base = RowPart(
-                job=_spec(row, attempt_settings, output),
+                job=replace(_spec(row, attempt_settings, output), window=self.window),
                 weights=checkpoints,
                 device=device,
                 choices=ways.possible,

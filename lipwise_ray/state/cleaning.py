@@ -7,15 +7,18 @@ measured in a video stays too: a figure over several videos needs it, and nobody
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import PurePosixPath
 from typing import Literal
 
 from lipwise_ray.errors import EngineError
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
+from lipwise_ray.state.ids import ID_CHARACTERS
 from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.last_uses import last_uses
 from lipwise_ray.state.overview import kept_runs
 from lipwise_ray.state.shapes import typed
 from lipwise_ray.state.speeds import MOST_RUNS
@@ -52,6 +55,7 @@ def clean(
     older_s: float,
     *,
     unfinished: bool = False,
+    by_runs: bool = False,
     dry_run: bool = False,
     is_held: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.time,
@@ -66,6 +70,9 @@ def clean(
         store: The state.
         older_s: Seconds for which nobody has.
         unfinished: Remove jobs without a result too: chunks that a later run would not have to render again.
+        by_runs: Age is counted from the last run that used a record, whenever its file was written; from then only
+            where no run's record names it. A state that was copied keeps its ages so, and what a newer run found
+            there stays, however old.
         dry_run: Remove nothing, and tell what would be.
         is_held: Tells whether nobody else can have begun to work on the state meanwhile; asked before each removal.
         clock: Seconds since 1970.
@@ -79,18 +86,19 @@ def clean(
     latest = {*kept_runs(store), *store.folders(layout.NIGHTS)[-1:]}
     latest |= {key.rpartition("/")[2] for key in store.names(layout.SPEEDS)[-MOST_RUNS:]}
     over = _lost_attempts(store)
+    is_old = _Ages(last_uses(store) if by_runs else {}, before_s)
 
     def whole(name: str, found: list[Listed]) -> list[Listed]:
-        return found if name not in latest and _is_older(found, before_s) else []
+        return found if name not in latest and is_old(name, found) else []
 
     def of_ended(name: str, found: list[Listed]) -> list[Listed]:
         kept = (layout.result(name), f"{layout.measures(name)}/")
         is_ended = name in over or any(one.key == layout.result(name) for one in found)
-        return [one for one in found if not one.key.startswith(kept)] if is_ended and _is_older(found, before_s) else []
+        return [one for one in found if not one.key.startswith(kept)] if is_ended and is_old(name, found) else []
 
     def of_unfinished(name: str, found: list[Listed]) -> list[Listed]:
         is_ended = name in over or any(one.key == layout.result(name) for one in found)
-        return found if not is_ended and _is_older(found, before_s) else []
+        return found if not is_ended and is_old(name, found) else []
 
     def of_leases(_: str, found: list[Listed]) -> list[Listed]:
         return found if _is_older(found, leases_before_s) else []
@@ -127,6 +135,19 @@ def clean(
                 store.remove_all([one.key for one in gone])
                 store.remove_empty(f"{place}/{name}")
         yield removed
+
+
+@dataclass(frozen=True, slots=True)
+class _Ages:
+    """Tells whether a folder was last used before a time; where no run's record names it or a file in it, written."""
+
+    uses: Mapping[str, float]
+    before_s: float
+
+    def __call__(self, name: str, found: list[Listed]) -> bool:
+        names = (name, *(PurePosixPath(one.key).stem[:ID_CHARACTERS] for one in found)) if self.uses else ()
+        used_s = max((self.uses[one] for one in names if one in self.uses), default=None)
+        return _is_older(found, self.before_s) if used_s is None else used_s <= self.before_s
 
 
 def _is_older(found: list[Listed], before_s: float) -> bool:

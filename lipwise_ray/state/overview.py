@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from lipwise_ray.errors import StateError
@@ -15,6 +15,7 @@ from lipwise_ray.state.row_outcome import outcome_in
 from lipwise_ray.state.run_records import RunRecord
 from lipwise_ray.state.shapes import Id, LeaseRecord, Letter, typed
 from lipwise_ray.state.shards import holders, is_at_work
+from lipwise_ray.state.speeds import latest_speeds
 from lipwise_ray.state.store import Store, as_json, open_store
 from lipwise_ray.values import Json
 
@@ -32,6 +33,8 @@ class JobState:
     job_id: str
     chunks: int
     chunks_done: int
+    frames: int = 0
+    frames_done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ class Overview:
         loading: Workers that fetch and load their models.
         quarantined: Tasks in quarantine, with the last message.
         fallbacks: Sentences on GPU workers that did on the CPU what their GPU was meant for.
+        frames_total, frames_done: Frames of the jobs that are planned but not published, where a driver is at work.
+        eta_s: Seconds that these take the workers that render now, at the speed of the latest jobs; None where nobody
+            renders or nothing was measured.
     """
 
     run_id: str
@@ -84,6 +90,9 @@ class Overview:
     loading: int = 0
     quarantined: list[QuarantinedTask] = field(default_factory=list[QuarantinedTask])
     fallbacks: list[str] = field(default_factory=list[str])
+    frames_total: int = 0
+    frames_done: int = 0
+    eta_s: float | None = None
 
     @property
     def left(self) -> int:
@@ -122,6 +131,7 @@ def overview(address: str) -> Overview:
         summary.loading += loading if isinstance(loading, int) else 0
         summary.holder = summary.holder or one
         summary.holders.append(one)
+    _estimate(store, summary)
     summary.not_begun = [one for one in summary.not_begun if not is_at_work(store, one)]
     letters = sorted(quarantine.keys(store))
     for key, data in zip(letters, store.read_all(letters), strict=True):
@@ -129,6 +139,19 @@ def overview(address: str) -> Overview:
         last = letter.attempts[-1].message if letter else "its dead letter cannot be read"
         summary.quarantined.append(QuarantinedTask(letter.task if letter else key, last))
     return summary
+
+
+def _estimate(store: Store, summary: Overview) -> None:
+    """Add the frames of planned jobs, and how long they take, where a driver is at work on them."""
+    if summary.holder is None:
+        return
+    summary.frames_total = sum(one.frames for one in summary.unfinished)
+    summary.frames_done = sum(one.frames_done for one in summary.unfinished)
+    speeds, workers = latest_speeds(store), sum(one.task.startswith("render:") for one in summary.running)
+    left = summary.frames_total - summary.frames_done
+    if speeds and workers and left:
+        per_frame_s = sum(one.render_s for one in speeds) / sum(one.frames for one in speeds)
+        summary.eta_s = round(left * per_frame_s / workers, 1)
 
 
 def _failed_row(data: bytes | None) -> FailedRow:
@@ -301,19 +324,22 @@ def _unfinished(store: Store) -> Iterator[JobState]:
     for data in store.read_all(results):
         result = typed(as_json(data), DubResult)
         finished.update(one.job_id or "" for one in (result.attempts or () if result else ()))
-    markers: dict[str, int] = {}
+    markers: dict[str, list[str]] = {}
     for key in keys:
         if "/chunks/" in key:
-            job_id = key.split("/")[1]
-            markers[job_id] = markers.get(job_id, 0) + 1
+            markers.setdefault(key.split("/")[1], []).append(PurePosixPath(key).stem)
     plans = [key for key in keys if key.endswith("/plan.json") and key.split("/")[1] not in finished]
     for key, data in zip(plans, store.read_all(plans), strict=True):
         plan, job_id = typed(as_json(data), _Cut), key.split("/")[1]
-        yield JobState(job_id, len(plan.chunks) if plan else 0, markers.get(job_id, 0))
+        there = markers.get(job_id, [])
+        lengths = [stop - start for start, stop in plan.chunks] if plan else []
+        numbers = [int(name) for name in there if name.isdecimal() and int(name) < len(lengths)]
+        done = sum(lengths[number] for number in numbers)
+        yield JobState(job_id, len(lengths), len(there), sum(lengths), done)
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """Chunks of a plan, the only part of it that is counted here."""
 
-    chunks: list[list[int]]
+    chunks: list[tuple[int, int]]

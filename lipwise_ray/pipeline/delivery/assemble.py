@@ -29,6 +29,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
     mask_by,
     notes,
     occluded,
+    of_window,
     people_by,
     provenance,
     speakers_of_texts,
@@ -40,6 +41,7 @@ from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
+from lipwise_ray.pipeline.dubbing.shown_part import shown_chunks, shown_plan
 from lipwise_ray.pipeline.dubbing.source_range import stretch_of
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, JobPayload, Repairs
 from lipwise_ray.pipeline.inputs import records
@@ -102,13 +104,13 @@ def publish(
     gathered = _gather(job, payload, unscored)
     if isinstance(gathered, Repairs):
         return gathered
-    plan, markers = gathered.plan, gathered.markers
+    plan, markers = shown_plan(job.spec.window, gathered.plan), gathered.markers
     output = output_at(job.spec.output_address, scratch)
     spec = encode_spec(job.spec.settings, job.spec.output, recipe, job.video, 0, plan)
     delivered = container_for(Path(job.spec.output))
     carries = {name for marker in markers for name in marker.carries}
     picture, lost = promised(job.video.info, recipe.canvas.orientation, spec, delivered, carries)
-    prepared = prepare_sounds(job, scratch, probed, plan, sound_key)
+    prepared = prepare_sounds(job, scratch, probed, gathered.plan, sound_key)
     spoken = language if job.spec.language == AUTO else job.spec.language
     languages = [spoken, *(one.language for one in job.spec.beside)]
     sounds = [_joined(one, told, delivered) for one, told in zip(prepared, languages, strict=True)]
@@ -167,7 +169,7 @@ def publish(
             LeftBehindRecord(kind=one.kind, what=one.what, why=one.why)
             for one in (*lost, *chosen.left_behind, *side.lost)
         ),
-        notes=(*unfollowed(job.spec, told_by), *notes(payload.row.weights, markers)),
+        notes=(*unfollowed(job.spec, told_by), *of_window(job.spec.window), *notes(payload.row.weights, markers)),
         speaking=plan.speaking,
         fitted=plan.fitted,
         occluded=occluded(job.spec.settings, payload.row.weights, markers),
@@ -336,8 +338,9 @@ def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[ChunkMarker
     """Return the chunks' markers, and the chunks whose segment is not what its marker says."""
     markers: dict[int, ChunkMarker] = {}
     missing: list[int] = []
-    found = markers_of(job.store, job_id, range(len(plan.chunks)))
-    for number, (span, marker) in enumerate(zip(plan.chunks, found, strict=True)):
+    numbers = shown_chunks(job.spec.window, plan)
+    for number, marker in zip(numbers, markers_of(job.store, job_id, numbers), strict=True):
+        span = plan.chunks[number]
         path = job.store.fetch(marker.segment) if marker else None
         if marker is None or path is None or marker.frames != len(span) or sha256_of(path) != marker.sha256:
             missing.append(number)

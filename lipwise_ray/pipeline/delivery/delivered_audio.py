@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipwise_ray.errors import SettingsError, StorageError
+from lipwise_ray.media.excerpt import write_excerpt
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import LOSSLESS, SoundtrackPlan, copy_impossible, plan_soundtrack, write_soundtrack
@@ -15,7 +16,9 @@ from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.separated import shown_edits
+from lipwise_ray.pipeline.dubbing.shown_part import begin_s, shown_plan
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
+from lipwise_ray.pipeline.dubbing.window import Window
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.settings.execution import WIDEST_LIMITS
@@ -88,8 +91,9 @@ class _Soundtrack:
         job, audio = self.sounds.job, self.sounds.file()
         name, encode = Path(job.spec.output), job.spec.settings.encode.audio
         delivered, codec = container_for(name), sound_codec(job.spec.settings, audio.info)
-        planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
-        if is_mixed(job.spec):
+        length_s = shown_plan(job.spec.window, plan).audio_s
+        planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, length_s)
+        if is_mixed(job.spec) or job.spec.window is not None:
             planned = replace(planned, copy=False)
         if planned.copy and planned.codec in LOSSLESS:
             return DeliveredSound(planned, audio.info)
@@ -117,15 +121,41 @@ class _Soundtrack:
 
     def _written(self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan) -> SoundtrackPlan:
         """Write it, and return the plan by which that was done."""
-        job, identity = self.sounds.job, self.probed.identity
-        if not is_mixed(job.spec):
+        job = self.sounds.job
+        if job.spec.window is not None:
+            self._write_window(target, planned, audio, plan, job.spec.window)
+        elif is_mixed(job.spec):
+            self._mix(target, planned, audio, plan)
+        else:
             return write_soundtrack(target, audio.info, planned, salvage=job.salvage)
+        return planned
+
+    def _mix(self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan) -> None:
+        job, identity = self.sounds.job, self.probed.identity
         edits = shown_edits(job, plan) if job.spec.background == KEEP else ()
         mixed = MixedSound(job, self.scratch, identity, self.sounds, audio, plan.audio_s, edits, self.on_block)
         record = mixed.write(target, planned)
         if not self.track:  # the result tells of the first
             job.store.write(layout.mixed(self.probed.job_id), to_json(record_of(record)))
-        return planned
+
+    def _write_window(
+        self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan, window: Window
+    ) -> None:
+        """Write the part of the audio that a window lets one hear: of a mix, what the whole one has there."""
+        job = self.sounds.job
+        with scratch_file(self.scratch, "whole.mkv") as whole, scratch_file(self.scratch, "window.mka") as part:
+            info = audio.info
+            if is_mixed(job.spec):
+                self._mix(
+                    whole,
+                    SoundtrackPlan(copy=False, codec="flac", bitrate=0, duration_s=plan.audio_s, bits=24),
+                    audio,
+                    plan,
+                )
+                info = probe_audio(whole, WIDEST_LIMITS)
+            start_s, length_s = begin_s(window, plan), planned.duration_s
+            cut = write_excerpt(info, part, start_s, length_s, salvage=job.salvage, on_block=self.on_block)
+            write_soundtrack(target, cut, planned)
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:

@@ -17,6 +17,7 @@ from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.render_chunk import has_occlusion
 from lipwise_ray.pipeline.dubbing.speeches import spoken_by
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, Probed
+from lipwise_ray.pipeline.dubbing.window import Window
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.speakers import rules_of
 from lipwise_ray.roles.embedder import EMBEDDER
@@ -34,6 +35,11 @@ from lipwise_ray.version import __version__
 _UNFOLLOWED = (
     'faces.follow = "video" needs an embedder and there was none: nobody was followed over cuts, faces were chosen in '
     "each shot anew (`lipwise-ray models pull sface` installs one)"
+)
+
+_ONLY_AROUND = (
+    "faces were looked for around these seconds alone: who is largest, people's numbers and who is the same person "
+    "follow from the whole video, and may come out otherwise there"
 )
 
 
@@ -96,6 +102,11 @@ def unfollowed(job: JobSpec, told_by: str | None) -> list[str]:
     if job.settings.faces.follow != "video" or told_by != TOLD_BY_PLACE or not by_place:
         return []
     return [_UNFOLLOWED]
+
+
+def of_window(window: Window | None) -> list[str]:
+    """Return a note where a part of an output was made with faces that were looked for around it alone."""
+    return [_ONLY_AROUND] if window is not None and window.looked is not None else []
 
 
 def mask_by(settings: Settings, weights: Checkpoints) -> str | None:

@@ -104,6 +104,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
             "detector": detector_id_of(job.settings, checkpoints) if needs_scan else None,
         },
         "output": job.output,
+        **({"window": [job.window.at_s, job.window.seconds]} if job.window else {}),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from lipwise_ray.faces.select import parse_selection_rule
+from lipwise_ray.pipeline.dubbing.window import Window
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Seconds, Speaker, portraits, rules_of
@@ -62,6 +63,7 @@ class JobSpec:
         script: Text in place of audio.
         background: Path or address of a track that is mixed under the delivered audio, or ``keep`` for that of the
             video; None for none.
+        window: Part of the output that is made, for a preview of it; None for all.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -82,6 +84,7 @@ class JobSpec:
     beside: Annotated[tuple[FurtherSound, ...], Field(exclude_if=not_)] = ()
     script: Maybe[Script] = None
     background: Maybe[str] = None
+    window: Maybe[Window] = None
 
     @property
     def inputs(self) -> list[str]:

@@ -40,7 +40,9 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
     is_dubbed = np.isin(used, chosen.frame)
     is_there = is_dubbed | np.isin(used, np.concatenate([chosen.too_small, chosen.over_yaw]))
     rules = ", ".join(part.rule for part in facts.parts)
-    _check_faces(rules, used, is_dubbed, is_there, chosen, settings)
+    is_looked_through = facts.window is None or facts.window.looked is None
+    if is_looked_through:
+        _check_faces(rules, used, is_dubbed, is_there, chosen, settings)
     looked, first = len(used), used[is_dubbed][:1]
     if settings.faces.on_no_face == "skip":
         used = used[is_there]
@@ -62,7 +64,7 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
     else:
         starts = timed_starts(pts, clock.time_base, settings.lipsync.audio_offset_ms)
     timeline = Timeline(pts, end_pts, clock.time_base)
-    if facts.parts[0].times_s:
+    if facts.parts[0].times_s and is_looked_through:
         check_turns(facts.parts, source, timeline, chosen, settings)
     with_face = int(np.isin(source, chosen.frame).sum())
     seen, undubbed = most_undubbed(source, chosen, [part.tracks for part in facts.parts])
@@ -83,7 +85,7 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
         rate=rate,
         chosen=chosen,
         parts=parts,
-        chunks=_chunks(facts, source, rate, settings),
+        chunks=_chunks(facts, source, timeline, rate, settings),
         audio_s=_sound_length(facts, timeline, rate, settings),
         counts=Counts(
             frames=len(source),
@@ -103,7 +105,35 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
     )
 
 
-def _chunks(facts: Facts, source: I64Array, rate: Fraction, settings: Settings) -> list[Span]:
+def window_sources(facts: Facts, settings: Settings) -> Span | None:
+    """Return the range of source frames that a window shows; None where that follows from the faces of the whole video.
+
+    Args:
+        facts: The job's, its parts and cuts left out: where they decide, the answer is None.
+        settings: Of the row.
+
+    Raises:
+        InputError: No frame lies between start and end, or the window begins after the output's end.
+    """
+    timing = settings.timing
+    if (
+        facts.window is None
+        or settings.faces.on_no_face != "pass"
+        or (timing.length == "fit" and timing.fit != "audio")
+    ):
+        return None
+    used = used_frames(facts.index, facts.start_s, facts.end_s)
+    if settings.source.static:
+        used = used[:1]
+    sequence, clock = _sequence(facts, used, settings)
+    frames = facts.window.frames(Timeline(sequence.pts, sequence.end_pts, clock.time_base))
+    shown = used[sequence.source][frames.start : frames.stop]
+    return Span(int(shown.min()), int(shown.max()) + 1)
+
+
+def _chunks(facts: Facts, source: I64Array, timeline: Timeline, rate: Fraction, settings: Settings) -> list[Span]:
+    if facts.window is not None:
+        return facts.window.chunks(timeline)
     length = chunk_frames(settings, rate, len(source))
     return spans(len(source), length) if settings.chunk.frames else chunk_spans(source, facts.index.is_key, length)
 

@@ -14,6 +14,7 @@ from lipwise_ray.faces.select import FaceSelection
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan_record import CHOSEN, read_plan_arrays
+from lipwise_ray.pipeline.dubbing.window import Window
 from lipwise_ray.pipeline.inputs.records import Times
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.fitted_record import FittedRecord
@@ -64,6 +65,7 @@ class Facts:
         own_voiced: Mask of the columns of the source's own mel that hold speech; it begins with that sound, or with a
             picture that starts earlier. None where there is none that can be used.
         cuts: Source frames with which a shot begins, where they are known, shape (C,).
+        window: Part of the output that is made; None for all.
     """
 
     index: FrameIndex
@@ -76,6 +78,7 @@ class Facts:
     end_s: float | None
     own_voiced: BoolArray | None = None
     cuts: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ class Planner:
             end_s=job.spec.end_s,
             own_voiced=self._voiced(job, own.id) if own else None,
             cuts=self._cuts(job, probed, [line.rule for line in lines]),
+            window=job.spec.window,
         )
         plan = make_plan(facts, chosen, job.spec.settings)
         fitted = fitted_record(job, sounds.factors, plan.timeline.duration_s)

@@ -54,9 +54,13 @@ def stretch_of(job: JobContext) -> Stretch:
     """
     settings, index = job.spec.settings, job.video.index
     rate = float(index.mean_rate)
-    used = used_frames(index, job.spec.start_s, job.spec.end_s)
+    if job.spec.window is not None and job.spec.window.looked is not None:
+        first, stop = job.spec.window.looked
+    else:
+        used = used_frames(index, job.spec.start_s, job.spec.end_s)
+        first, stop = int(used[0]), int(used[-1]) + 1
     margin = settings.detect.stride + round((_MARGIN_S + settings.faces.max_gap_s + settings.faces.smooth_s) * rate)
-    low, high = int(used[0]) - margin, int(used[-1]) + 1 + margin
+    low, high = first - margin, stop + margin
     pieces = spans(len(index), chunk_frames(settings, index.mean_rate, len(index)))
     near = [number for number, piece in enumerate(pieces) if piece.stop > low and piece.start < high]
     return Stretch(near[0], tuple(pieces[near[0] : near[-1] + 1]), len(index))

@@ -180,6 +180,9 @@ class RowFlow(SpokenRowTasks[DubResult]):
             return self._finish(result.published, is_reused=True)
         assert result.to_do is not None  # one of the two is known
         self._to_do, self._frames = result.to_do, result.to_do.frames
+        job, looked = self.base.job, self._to_do.looked
+        if job.window is not None:
+            self.base = replace(self.base, job=replace(job, window=replace(job.window, looked=looked)))
         if self._to_do.needs_check:
             return [self._task(CHECK, self.job_id, CheckPayload(self.base, self._probed), needs=self._needs)]
         return self._begin()
@@ -238,7 +241,9 @@ class RowFlow(SpokenRowTasks[DubResult]):
         self._frames = self._chunks[-1].stop
         tasks = self._renders([number for number in range(len(self._chunks)) if number not in done])
         self._enter("rendering")
-        self._expect(self._frames, sum(len(self._chunks[number]) for number in done))
+        there = sum(len(self._chunks[number]) for number in done)
+        left_out = there if self.base.job.window is not None else 0
+        self._expect(self._frames - left_out, there - left_out)
         base, probed = self.base, self._probed
         beside = [kind for kind, has in BESIDE_RENDERING.items() if has(base.job)]
         tasks += [self._task(kind, self.job_id, kind.payload(base, probed)) for kind in beside]

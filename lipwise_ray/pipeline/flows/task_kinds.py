@@ -66,6 +66,7 @@ class ToDo:
         recognise: Chunks in which faces have to be embedded.
         portraits: Identities, by address, of portraits whose faces have to be embedded.
         needs_check: Its encoder has to be tried where it is.
+        looked: ``[start, stop)`` of the source frames around which alone faces are looked for; None for everywhere.
     """
 
     probed: Probed
@@ -75,6 +76,7 @@ class ToDo:
     recognise: tuple[NumberedSpan, ...] = ()
     portraits: Mapping[str, str] = field(default_factory=dict[str, str])
     needs_check: bool = False
+    looked: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from lipwise_ray.pipeline.dubbing.identity import rendering_id
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, known_plan
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.render_chunk import chunk_ids
+from lipwise_ray.pipeline.dubbing.shown_part import shown_chunks
 from lipwise_ray.pipeline.flows.task_kinds import PLAN, PlanPayload, PlanResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
@@ -34,6 +35,11 @@ def plan(context: TaskContext, payload: PlanPayload, hints: Hints) -> PlanResult
     except SegmentError as error:
         return PlanResult(missing=str(error))
     done = done_chunks(context.store, probed.job_id, len(found.chunks))
+    window = payload.spec.window
+    if window is not None:
+        shown = shown_chunks(window, found)
+        others = {*range(len(found.chunks))} - {*shown}
+        return PlanResult(chunks=tuple(found.chunks), done=tuple(sorted({*done} | others)))
     if payload.spec.kept != "nothing" and len(done) < len(found.chunks):
         done = sorted([*done, *_taken_over(context, payload, job, found, done)])
     return PlanResult(chunks=tuple(found.chunks), done=tuple(done))

@@ -20,6 +20,8 @@ from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of,
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
+from lipwise_ray.pipeline.dubbing.make_plan import window_sources
+from lipwise_ray.pipeline.dubbing.plan import Facts
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
 from lipwise_ray.pipeline.dubbing.source_range import stretch_of
@@ -44,6 +46,9 @@ from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
+
+_FEW_FRAMES = 1500
+"""So many are looked through for a preview all the same, so that it shows whom the whole video's rules choose."""
 
 
 @handles(PROBE)
@@ -85,9 +90,11 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     to_listen: tuple[NumberedSpan, ...] = ()
     to_recognise: tuple[NumberedSpan, ...] = ()
     to_embed: dict[str, str] = {}
+    is_searched = detects(rules, job.tracks)
+    if is_searched and job.window is not None:
+        opened = _around_window(context, opened, audio, detector_id)
     stretch = stretch_of(opened)
     numbered = stretch.numbered
-    is_searched = detects(rules, job.tracks)
     if is_searched:
         present = store.names(layout.scans(video.id, detector_id))
         if layout.tracks(video.id, detector_id, stretch.part) not in present:
@@ -125,8 +132,35 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
         recognise=to_recognise,
         portraits=to_embed,
         needs_check=is_hardware(choice.encoder) and not has_begun,
+        looked=opened.spec.window and opened.spec.window.looked,
     )
     return ProbeResult(job_id=job_id, to_do=to_do, problem=problem, inputs=stamps)
+
+
+def _around_window(context: TaskContext, opened: JobContext, audio: records.Audio, detector_id: str) -> JobContext:
+    """Return a job that looks for faces around its window alone where the whole video would take long."""
+    job, video = opened.spec, opened.video
+    stretch = stretch_of(opened)
+    present = context.store.names(layout.scans(video.id, detector_id))
+    missing = missing_chunks(stretch.numbered, partial(layout.scan_chunk, video.id, detector_id), present)
+    is_known = layout.tracks(video.id, detector_id, stretch.part) in present
+    if is_known or job.window is None or sum(one.frames for one in missing) <= _FEW_FRAMES:
+        return opened
+    facts = Facts(
+        index=video.index,
+        is_still=video.is_still,
+        lead_s=records.lead_s(video.info),
+        audio_s=audio.sound.duration_s,
+        mel_columns=audio.mel_columns,
+        parts=(),
+        start_s=job.start_s,
+        end_s=job.end_s,
+        window=job.window,
+    )
+    sources = window_sources(facts, job.settings)
+    if sources is None:
+        return opened
+    return replace(opened, spec=replace(job, window=replace(job.window, looked=(sources.start, sources.stop))))
 
 
 def _says_its_cues(job: JobSpec, media: Media) -> bool:
