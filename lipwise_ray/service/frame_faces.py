@@ -22,12 +22,9 @@ from lipwise_ray.roles.detector import DETECTOR, DetectorMaker
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.run_inputs import registry_of
 from lipwise_ray.runs.settings_source import SettingsSource
-from lipwise_ray.service.side_messages import FacesWanted, FrameFaces
+from lipwise_ray.service.side_messages import STILLS, FacesWanted, FrameFaces
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.values import U8Array
-
-STILLS = "stills"
-"""Folder of the pictures."""
 
 _STILL_PX = 1280
 _MOST_STILLS = 200

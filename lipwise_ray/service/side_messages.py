@@ -12,6 +12,9 @@ from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.service.job_record import JsonObject
 from lipwise_ray.state.shapes import STRICT
 
+STILLS, PREVIEWS = "stills", "previews"
+"""Folders of what is made, in that of the process."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginSideWork:

@@ -13,6 +13,7 @@ from lipwise_ray.runs.preview import preview
 from lipwise_ray.service.frame_faces import FrameFaceFinder
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
 from lipwise_ray.service.side_messages import (
+    PREVIEWS,
     BeginSideWork,
     FacesWanted,
     MadePreview,
@@ -24,9 +25,6 @@ from lipwise_ray.service.side_messages import (
     question_of,
     side_line,
 )
-
-PREVIEWS = "previews"
-"""Folder of previews, which `runs.kept_previews` bounds."""
 
 _LOG = logging.getLogger("lipwise_ray")
 
@@ -40,7 +38,7 @@ class SideWorker:
 
     def __init__(self, begin: BeginSideWork) -> None:
         self._source = begin.source
-        self._previews = Path(begin.folder) / PREVIEWS
+        self._previews = Path(begin.folder) / PREVIEWS  # which `runs.kept_previews` bounds
         self._faces = FrameFaceFinder(self._source, Path(begin.folder))
         paths = self._source.for_run().paths
         self._reader = RowReader(self._source, ClientPolicy.of(paths, begin.uploads), str(self._previews))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS
 from lipwise_ray.service.job_record import JsonObject
 
 
@@ -17,7 +18,7 @@ def overrides_of(text: str) -> JsonObject:
         text: Such as ``[lipsync]`` and ``model = "wav2lip_gan"``, or ``lipsync.model = "wav2lip_gan"``.
 
     Raises:
-        SettingsError: It is no TOML, or a value stands in no section.
+        SettingsError: It is no TOML, a value stands in no section, or is none that a video may have of its own.
     """
     try:
         tree = tomllib.loads(text)
@@ -30,13 +31,11 @@ def overrides_of(text: str) -> JsonObject:
         if not isinstance(values, Mapping):
             got = f'"{section}" stands in no section'
             raise SettingsError("bad_toml", "settings", got=got, do="Write it as section.key")
-        columns |= _flat(cast("Mapping[str, Any]", values), section)
+        for key, value in cast("Mapping[str, Any]", values).items():
+            columns[f"{section}.{key}"] = value
+    for name in columns:
+        if name not in SETTING_COLUMNS:
+            got = f"{name} is none that a single video may have of its own"
+            do = "lipwise-ray settings lists them; faces, pads, length and extend are columns"
+            raise SettingsError("bad_toml", "settings", got=got, do=do)
     return columns
-
-
-def _flat(values: Mapping[str, Any], path: str) -> JsonObject:
-    flat: JsonObject = {}
-    for name, value in values.items():
-        here = f"{path}.{name}"
-        flat |= _flat(cast("Mapping[str, Any]", value), here) if isinstance(value, Mapping) else {here: value}
-    return flat

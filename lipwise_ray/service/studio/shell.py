@@ -94,7 +94,7 @@ class StudioShell:
             return f"{prefix}{address}"
 
         def static(name: str) -> str:
-            return f"{prefix}{_STATIC_AT}/{_version_of(name)}/{name}"
+            return f"{prefix}{_STATIC_AT}/{_version()}/{name}"
 
         text = self._environment.get_template(template).render(path=path, static=static, **values)
         return HTMLResponse(text, headers=_PAGE_HEADERS)
@@ -115,8 +115,10 @@ def static_files() -> APIRouter:
 
 
 @cache
-def _version_of(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+def _version() -> str:
+    """Return a text that changes with any static file: modules load others from beside themselves."""
+    files = sorted(file for file in STATIC.iterdir() if file.is_file())
+    return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _plain(value: object) -> object:

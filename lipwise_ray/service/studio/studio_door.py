@@ -6,12 +6,14 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
+from lipwise_ray.runs.costs import Prices
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.door import MakeDoor
 from lipwise_ray.service.job_record import ServiceBatch, ServiceJob
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.studio import cluster_page, models_page, queue_page, row_page
+from lipwise_ray.service.studio.new_page import NewPage
 from lipwise_ray.service.studio.shell import StudioShell, static_files
 from lipwise_ray.service.web_errors import PlainWords
 
@@ -29,17 +31,27 @@ class StudioDoor:
         service: The queue.
         assets: Files that clients sent.
         links: Makes links that need no key; the pages' own go with the key.
+        prices: What machines cost; None without.
         models: Folder of pulled checkpoints; None for the usual one.
     """
 
     name = NAME
 
-    def __init__(self, service: Service, assets: AssetStore, links: SignedLinks, models: Path | None = None) -> None:
-        del assets, links
-        shell = StudioShell(service, PlainWords([str(service.folder), service.out, service.store.address]))
+    def __init__(
+        self,
+        service: Service,
+        assets: AssetStore,
+        links: SignedLinks,
+        prices: Prices | None = None,
+        models: Path | None = None,
+    ) -> None:
+        del links
+        plain = PlainWords([str(service.folder), service.out, service.store.address])
+        shell = StudioShell(service, plain)
         self.router = APIRouter(include_in_schema=False)
         for routes in (
             static_files(),
+            NewPage(service, assets, shell, plain, prices, models).router,
             queue_page.router(service, shell),
             row_page.router(service, shell),
             models_page.router(service, shell, models),
@@ -56,10 +68,11 @@ class StudioDoor:
         del batch
 
 
-def studio_door(models: Path | None = None) -> MakeDoor:
+def studio_door(prices: Prices | None = None, models: Path | None = None) -> MakeDoor:
     """Return what makes the door.
 
     Args:
+        prices: What machines cost; None without.
         models: Folder of pulled checkpoints; None for the usual one.
     """
-    return lambda service, assets, links: StudioDoor(service, assets, links, models)
+    return lambda service, assets, links: StudioDoor(service, assets, links, prices, models)
