@@ -53,7 +53,7 @@ class SideWorker:
                     return self._preview(question)
         except LipwiseError as error:
             return SideFailure(error.code, error.where, error.must, error.got, error.do)
-        except Exception:
+        except Exception:  # noqa: BLE001  # the next question may well be answered
             _LOG.exception("a question of the studio could not be answered")
             return SideFailure("internal", "", "", "the server met a fault of its own; its log says which", "")
 

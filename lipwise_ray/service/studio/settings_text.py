@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from typing import Any, cast
@@ -12,7 +13,7 @@ from lipwise_ray.service.job_record import JsonObject
 
 
 def overrides_of(text: str) -> JsonObject:
-    """Return the columns that settings written as TOML stand for; lists and tables keep their shape.
+    """Return the columns that settings written as TOML stand for; tables become texts as TOML has them inline.
 
     Args:
         text: Such as ``[lipsync]`` and ``model = "wav2lip_gan"``, or ``lipsync.model = "wav2lip_gan"``.
@@ -32,10 +33,18 @@ def overrides_of(text: str) -> JsonObject:
             got = f'"{section}" stands in no section'
             raise SettingsError("bad_toml", "settings", got=got, do="Write it as section.key")
         for key, value in cast("Mapping[str, Any]", values).items():
-            columns[f"{section}.{key}"] = value
+            columns[f"{section}.{key}"] = _inline(value) if isinstance(value, Mapping) else value
     for name in columns:
         if name not in SETTING_COLUMNS:
             got = f"{name} is none that a single video may have of its own"
             do = "lipwise-ray settings lists them; faces, pads, length and extend are columns"
             raise SettingsError("bad_toml", "settings", got=got, do=do)
     return columns
+
+
+def _inline(value: Any) -> str:  # noqa: ANN401  # whatever TOML has
+    """Return a value as TOML has it within a line, which is how a row's cell holds a table."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[str, Any]", value).items()
+        return "{" + ", ".join(f"{name} = {_inline(one)}" for name, one in pairs) + "}"
+    return json.dumps(value, default=str)
