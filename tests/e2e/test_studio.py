@@ -42,7 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
 
 
 @pytest.fixture
-def page(site: Site) -> Generator["playwright.Page"]:
+def page(site: Site) -> Generator[playwright.Page]:
     """A page of a browser; what its console complains of fails the test."""
     complaints: list[str] = []
     with playwright.sync_playwright() as started:
@@ -57,14 +57,14 @@ def page(site: Site) -> Generator["playwright.Page"]:
     assert not complaints
 
 
-def is_accessible(page: "playwright.Page") -> None:
+def is_accessible(page: playwright.Page) -> None:
     """Check that axe finds no serious fault."""
     found = axe.Axe().run(page).response["violations"]
     serious = [one for one in found if one["impact"] in ("serious", "critical")]
     assert not serious, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious]
 
 
-def drop(page: "playwright.Page", source: str, file: Path) -> None:
+def drop(page: playwright.Page, source: str, file: Path) -> None:
     """Drop a file on a field, as a hand does."""
     data = page.evaluate_handle(
         """async ([name, bytes]) => {
@@ -77,7 +77,19 @@ def drop(page: "playwright.Page", source: str, file: Path) -> None:
     page.dispatch_event(f'[data-source="{source}"]', "drop", {"dataTransfer": data})
 
 
-def test_a_video_goes_from_two_dropped_files_to_its_row(page: "playwright.Page", site: Site) -> None:
+def plays(page: playwright.Page, selector: str) -> float:
+    """The length of a video in seconds, once the browser can show it."""
+    return page.locator(selector).evaluate(
+        """(video) => new Promise((resolve, reject) => {
+          const told = () => resolve(video.duration);
+          if (video.readyState > 0) told();
+          video.addEventListener("loadedmetadata", told);
+          video.addEventListener("error", () => reject(new Error(video.error.message)));
+        })"""
+    )
+
+
+def test_a_video_goes_from_two_dropped_files_to_its_row(page: playwright.Page, site: Site) -> None:
     """Drop video and sound, pick the left face by keyboard, see five seconds, submit, watch the queue, open the row."""
     is_accessible(page)
     drop(page, "video", DEMO / "two-people.mp4")
@@ -92,9 +104,11 @@ def test_a_video_goes_from_two_dropped_files_to_its_row(page: "playwright.Page",
     page.locator("#plan dt", has_text="frames").wait_for()
     is_accessible(page)
     page.click("#see")
-    page.wait_for_function("document.querySelector('#preview video').readyState > 0 || document.querySelector('#problem-').textContent")
+    page.wait_for_function(
+        "document.querySelector('#preview video').readyState > 0 || document.querySelector('#problem-').textContent"
+    )
     assert page.text_content("#problem-") == ""
-    assert 4.9 < page.evaluate("document.querySelector('#preview video').duration") < 5.2
+    assert 4.9 < plays(page, "#preview video") < 5.2
     page.click("#new button[type=submit]")
     page.wait_for_url("**/rows/*")
     job = site.service.job(page.url.rpartition("/")[2])
@@ -103,12 +117,11 @@ def test_a_video_goes_from_two_dropped_files_to_its_row(page: "playwright.Page",
     page.wait_for_selector(f'[data-job="{job.id}"] .badge[data-status="completed"]')  # nobody reloads the page
     is_accessible(page)
     page.click(f'[data-job="{job.id}"] th a')
-    page.wait_for_selector('[data-video="after"]')
-    page.wait_for_function("document.querySelector('[data-video=after]').readyState > 0")
+    assert plays(page, '[data-video="after"]') > 6
     is_accessible(page)
 
 
-def test_settings_stand_as_toml_and_faults_beside_their_fields(page: "playwright.Page") -> None:
+def test_settings_stand_as_toml_and_faults_beside_their_fields(page: playwright.Page) -> None:
     """A changed setting is written down, what is typed there moves its field, and a fault is read beside its own."""
     page.locator("#settings > summary").click()
     page.locator(".section > summary", has_text="composite").click()
@@ -124,7 +137,7 @@ def test_settings_stand_as_toml_and_faults_beside_their_fields(page: "playwright
     assert page.locator("summary", has_text="Text with a voice is not offered here").count() == 1
 
 
-def test_a_manifest_is_checked_as_one_types(page: "playwright.Page") -> None:
+def test_a_manifest_is_checked_as_one_types(page: playwright.Page) -> None:
     """Faults come with their line and column, on a narrow dark screen too, and nothing can be submitted."""
     page.set_viewport_size({"width": 400, "height": 900})
     page.emulate_media(color_scheme="dark")

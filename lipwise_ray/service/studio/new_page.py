@@ -187,9 +187,7 @@ class NewPage:
         return read_pasted(asked.text, self._checker, self._service.settings.service.queue)
 
     def _told(self, found: PastedManifest) -> dict[str, object]:
-        good = [
-            {"line": line, "name": name} for line, (name, _) in zip(found.lines, found.drafts, strict=True)
-        ]
+        good = [{"line": line, "name": name} for line, (name, _) in zip(found.lines, found.drafts, strict=True)]
         problems = [
             {"line": one.line, "column": one.column, "message": self._plain(one.message)}
             for one in sorted(found.problems, key=lambda one: one.line)

@@ -18,8 +18,11 @@ from lipwise_ray.settings.layers import preset_names
 _DEMO = "demo"
 _AT_S = 1.0
 _SIZE = 320, 180
+_PART = 0.29, 0.38, 0.69, 0.78
+"""Part of the frame that is shown, the lower face: left, top, right, bottom as shares of its sides."""
+
 _QUALITY = 60
-_NO_LARGER = 'lipsync.model="tiny_generator"', 'detect.detector="tiny"', "lipsync.vad=none"
+_BUNDLED = 'lipsync.model="tiny_generator"', 'detect.detector="tiny"', "lipsync.vad=none"
 _RESTORER = "restore.model"
 
 
@@ -38,13 +41,15 @@ def render_presets(clip: Path, audio: Path, target: Path) -> list[Path]:
     for name in preset_names(jobs_folder()):
         asked = load_settings(name).for_run()
         restorer = "none" if asked.restore.model == "none" else "tiny_restorer"
-        settings = load_settings(name, assignments=[*_NO_LARGER, f"{_RESTORER}={restorer}"])
+        settings = load_settings(name, assignments=[*_BUNDLED, f"{_RESTORER}={restorer}"])
         with tempfile.TemporaryDirectory(prefix="lipwise-") as cache:
             row = {"video": str(clip), "audio": str(audio), "faces": "largest"}
             shown = preview(row, _AT_S, 0, settings=settings, cache=cache)
             image = cv2.imread(str(shown.file))
         assert image is not None  # it was written just now
-        small = cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        height, width = image.shape[:2]
+        left, top, right, bottom = (round(part * side) for part, side in zip(_PART, (width, height) * 2, strict=True))
+        small = cv2.resize(image[top:bottom, left:right], _SIZE, interpolation=cv2.INTER_AREA).astype(np.uint8)
         file = target / preset_picture(name)
         file.write_bytes(cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes())
         made.append(file)

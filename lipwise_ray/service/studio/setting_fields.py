@@ -79,9 +79,7 @@ def _field(setting: Setting) -> SettingField:
     if words == _SWITCH:
         choices = ("true", "false")
     if choices and (words == _SWITCH or not _CHOICE.sub("", words).strip(" ,")):
-        return SettingField(
-            name=setting.name, kind="choice", about=about, default=default, takes="", choices=choices
-        )
+        return SettingField(name=setting.name, kind="choice", about=about, default=default, takes="", choices=choices)
     takes = words.replace("`", "")
     if bare in _NUMBERS:
         return SettingField(

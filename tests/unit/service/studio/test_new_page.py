@@ -19,7 +19,13 @@ PRICES = Prices(currency="EUR", as_of="2026-11", machine=(Machine(name="l4", spo
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     folder = tmp_path_factory.mktemp("new") / "s"
-    settings = (PASSTHROUGH, "faces.select=box:8,40,8,40", 'tts.engine="command"', 'tts.command=["cat"]')
+    settings = (
+        PASSTHROUGH,
+        'detect.detector="tiny"',
+        "faces.select=box:8,40,8,40",
+        'tts.engine="command"',
+        'tts.command=["cat"]',
+    )
     with running(folder, *settings, "service.queue=6", doors=[studio_door(PRICES)]) as found:
         yield found
 
