@@ -33,7 +33,7 @@ _FACES_S, _PREVIEW_S = 60.0, 600.0
 _IDLE_S = 300.0
 """A process that nobody asks anything for so long ends: it holds the memory of its networks."""
 
-_ENDING_S = 5.0
+_ENDING_S, _LOOKED_S = 5.0, 0.1
 
 
 class SideWork:
@@ -96,10 +96,13 @@ class SideWork:
     def close(self) -> None:
         """End the process; what it is at work on is given up."""
         self._is_closed = True
-        if (process := self._process) is not None:
-            process.kill()  # whoever waits for its answer hears of its end
-        with self._alone:
+        while not self._alone.acquire(timeout=_LOOKED_S):
+            if (process := self._process) is not None:
+                process.kill()  # whoever waits for its answer hears of its end
+        try:
             self._end()
+        finally:
+            self._alone.release()
 
     def _asked(self, question: SideQuestion, limit_s: float) -> SideAnswer:
         with self._turn():

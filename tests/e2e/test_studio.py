@@ -54,7 +54,7 @@ def page(site: Site) -> Generator[playwright.Page]:
         opened.goto(site.url)
         yield opened
         browser.close()
-    assert not complaints
+    assert not [one for one in complaints if "status of 422" not in one]  # which the page tells
 
 
 def is_accessible(page: playwright.Page) -> None:
@@ -104,9 +104,7 @@ def test_a_video_goes_from_two_dropped_files_to_its_row(page: playwright.Page, s
     page.locator("#plan dt", has_text="frames").wait_for()
     is_accessible(page)
     page.click("#see")
-    page.wait_for_function(
-        "document.querySelector('#preview video').readyState > 0 || document.querySelector('#problem-').textContent"
-    )
+    page.locator("#preview:not([hidden]), #problem-:not(:empty)").wait_for()
     assert page.text_content("#problem-") == ""
     assert 4.9 < plays(page, "#preview video") < 5.2
     page.click("#new button[type=submit]")
