@@ -39,7 +39,7 @@ class LineProblem:
 
 @dataclass(slots=True)
 class PastedManifest:
-    """What is in a manifest.
+    """Contents of a manifest.
 
     Attributes:
         drafts: Rows that can be done, each with its name.

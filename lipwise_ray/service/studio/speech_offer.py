@@ -31,7 +31,7 @@ class SpeechOffer:
 
 
 def speech_offer(settings: Settings, models: Path | None) -> SpeechOffer:
-    """Return what settings offer.
+    """Return the speech that settings offer.
 
     Args:
         settings: The service's.

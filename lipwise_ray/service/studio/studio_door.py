@@ -69,7 +69,7 @@ class StudioDoor:
 
 
 def studio_door(prices: Prices | None = None, models: Path | None = None) -> MakeDoor:
-    """Return what makes the door.
+    """Return the maker of this door.
 
     Args:
         prices: What machines cost; None without.
