@@ -62,7 +62,7 @@ def serve(
     from lipwise_ray.service.sync_api.door import sync_door
 
     models, listed = setup.models_folder(), read_prices(prices) if prices else None
-    doors = [sync_door(listed, str(models) if models else None), studio_door(models), gradio_door()]
+    doors = [sync_door(listed, str(models) if models else None), studio_door(listed, models), gradio_door()]
 
     request = ServerRequest(folder=folder, host=host, port=port, public_url=public_url, state=state, out=out)
     answer(request, settings, doors, lambda text: typer.echo(text, err=True))

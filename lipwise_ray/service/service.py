@@ -25,6 +25,8 @@ from lipwise_ray.service.job_record import (
 )
 from lipwise_ray.service.job_store import JobStore, JobSummary
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
+from lipwise_ray.service.side_messages import BeginSideWork
+from lipwise_ray.service.side_work import SideWork
 from lipwise_ray.service.wire import BeginDriver
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout, quarantine
@@ -49,6 +51,7 @@ class Service:
         out: Outputs go under this folder or prefix.
         source: Its settings as they were loaded.
         settings: Those without any row's columns.
+        side_work: Short media work, which doors ask for beside jobs.
     """
 
     def __init__(
@@ -76,6 +79,15 @@ class Service:
             uploads=str(self.uploads),
         )
         self._feed = JobFeed(begin, self._jobs, self._listeners.tell)
+        self.side_work = SideWork(
+            BeginSideWork(
+                presets=begin.presets,
+                preset=begin.preset,
+                layers=begin.layers,
+                uploads=begin.uploads,
+                folder=str(folder / "side"),
+            )
+        )
 
     @staticmethod
     def open(
@@ -144,6 +156,7 @@ class Service:
     def close(self) -> None:
         """Stop: what runs is stopped as by Ctrl-C, and goes on when the service is opened again."""
         self._is_closed = True
+        self.side_work.close()
         if self._works:
             self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
         self._lease.release()

@@ -10,17 +10,18 @@ from typing import Any, cast
 from pydantic import JsonValue
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS
 from lipwise_ray.service.job_record import JsonObject
 
 
 def overrides_of(text: str) -> JsonObject:
-    """Return the columns that settings written as TOML stand for; lists and tables keep their shape.
+    """Return the columns that settings written as TOML stand for; tables become texts as TOML has them inline.
 
     Args:
         text: Such as ``[lipsync]`` and ``model = "wav2lip_gan"``, or ``lipsync.model = "wav2lip_gan"``.
 
     Raises:
-        SettingsError: It is no TOML, or a value stands in no section.
+        SettingsError: It is no TOML, a value stands in no section, or is none that a video may have of its own.
     """
     try:
         tree = tomllib.loads(text)
@@ -33,16 +34,14 @@ def overrides_of(text: str) -> JsonObject:
         if not isinstance(values, Mapping):
             got = f'"{section}" stands in no section'
             raise SettingsError("bad_toml", "settings", got=got, do="Write it as section.key")
-        columns |= _flat(cast("Mapping[str, Any]", values), section)
+        for key, value in cast("Mapping[str, Any]", values).items():
+            columns[f"{section}.{key}"] = _inline(value) if isinstance(value, Mapping) else value
+    for name in columns:
+        if name not in SETTING_COLUMNS:
+            got = f"{name} is none that a single video may have of its own"
+            do = "lipwise-ray settings lists them; faces, pads, length and extend are columns"
+            raise SettingsError("bad_toml", "settings", got=got, do=do)
     return columns
-
-
-def _flat(values: Mapping[str, Any], path: str) -> JsonObject:
-    flat: JsonObject = {}
-    for name, value in values.items():
-        here = f"{path}.{name}"
-        flat |= _flat(cast("Mapping[str, Any]", value), here) if isinstance(value, Mapping) else {here: value}
-    return flat
 
 
 def text_of(columns: Mapping[str, JsonValue]) -> str:
@@ -51,7 +50,7 @@ def text_of(columns: Mapping[str, JsonValue]) -> str:
     Args:
         columns: Those of the row; the ones with a dot in their name are settings.
     """
-    return "".join(f"{name} = {_value(value)}\n" for name, value in columns.items() if is_setting(name))
+    return "".join(f"{name} = {_shown(value)}\n" for name, value in columns.items() if is_setting(name))
 
 
 def is_setting(name: str) -> bool:
@@ -59,12 +58,18 @@ def is_setting(name: str) -> bool:
     return "." in name
 
 
-def _value(value: JsonValue) -> str:
-    """Return a value as TOML; its texts and numbers are those of JSON."""
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{json.dumps(name)} = {_value(one)}" for name, one in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(_value, value)) + "]"
-        case _:
-            return json.dumps(value, ensure_ascii=False)
+def _shown(value: JsonValue) -> str:
+    """Return a column's value as TOML: a table stands in it as `_inline` wrote it."""
+    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
+        return value
+    return _inline(value)
+
+
+def _inline(value: Any) -> str:  # noqa: ANN401  # whatever TOML has
+    """Return a value as TOML has it within a line, which is how a row's cell holds a table."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[str, Any]", value).items()
+        return "{" + ", ".join(f"{name} = {_inline(one)}" for name, one in pairs) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, cast("list[Any]", value))) + "]"
+    return json.dumps(value, default=str, ensure_ascii=False)

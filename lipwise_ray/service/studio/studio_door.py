@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from lipwise_ray.runs.costs import Prices
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.door import MakeDoor
 from lipwise_ray.service.job_record import ServiceBatch, ServiceJob
@@ -22,6 +23,7 @@ from lipwise_ray.service.studio import (
     row_page,
     runs_page,
 )
+from lipwise_ray.service.studio.new_page import NewPage
 from lipwise_ray.service.studio.refusal_page import refusal_page
 from lipwise_ray.service.studio.shell import StudioShell, static_files
 from lipwise_ray.service.web_errors import PlainWords, Refusal
@@ -40,18 +42,27 @@ class StudioDoor:
         service: The queue.
         assets: Files that clients sent.
         links: Makes links that need no key; the pages' own go with the key.
+        prices: What machines cost; None without.
         models: Folder of pulled checkpoints; None for the usual one.
     """
 
     name = NAME
 
-    def __init__(self, service: Service, assets: AssetStore, links: SignedLinks, models: Path | None = None) -> None:
-        del assets, links
+    def __init__(
+        self,
+        service: Service,
+        assets: AssetStore,
+        links: SignedLinks,
+        prices: Prices | None = None,
+        models: Path | None = None,
+    ) -> None:
+        del links
         plain = PlainWords(service.folders)
         self._shell = shell = StudioShell(service, plain)
         self.router = APIRouter(include_in_schema=False)
         for routes in (
             static_files(),
+            NewPage(service, assets, shell, plain, prices, models).router,
             queue_page.router(service, shell),
             row_page.router(service, shell),
             runs_page.router(service, shell, plain),
@@ -78,10 +89,11 @@ class StudioDoor:
         del batch
 
 
-def studio_door(models: Path | None = None) -> MakeDoor:
+def studio_door(prices: Prices | None = None, models: Path | None = None) -> MakeDoor:
     """Return the maker of this door.
 
     Args:
+        prices: What machines cost; None without.
         models: Folder of pulled checkpoints; None for the usual one.
     """
-    return lambda service, assets, links: StudioDoor(service, assets, links, models)
+    return lambda service, assets, links: StudioDoor(service, assets, links, prices, models)

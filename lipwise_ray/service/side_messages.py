@@ -1,0 +1,169 @@
+"""Messages between a service and its process for short media work: JSON lines, an answer for each question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.service.job_record import JsonObject
+from lipwise_ray.state.shapes import STRICT
+
+STILLS, PREVIEWS = "stills", "previews"
+"""Folders of what is made, in that of the process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginSideWork:
+    """First message.
+
+    Attributes:
+        presets: Folder of preset files.
+        preset: The service's preset.
+        layers: Its job file and single settings, in rising precedence.
+        uploads: The service's own folder of inputs.
+        folder: Folder for what is made; it is bounded.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    kind: Literal["begin"] = "begin"
+    presets: str
+    preset: str
+    layers: tuple[tuple[str, JsonObject], ...]
+    uploads: str
+    folder: str
+
+    @property
+    def source(self) -> LoadedSettings:
+        """The settings."""
+        return LoadedSettings(Path(self.presets), self.preset, [*self.layers])
+
+
+@dataclass(frozen=True, slots=True)
+class FacesWanted:
+    """Faces of a frame are to be found.
+
+    Attributes:
+        video: Path of the video.
+        at_s: Moment of the frame, in seconds from the first one.
+        preset: Name of the preset by which they are found; empty for the service's.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    video: str
+    at_s: float
+    preset: str = ""
+    kind: Literal["faces"] = "faces"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewWanted:
+    """A few seconds of a row are to be made."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    columns: JsonObject
+    at_s: float
+    seconds: float
+    kind: Literal["preview"] = "preview"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFaces:
+    """Faces of a frame, from left to right.
+
+    Attributes:
+        frame: Number of the frame.
+        at_s: Moment of it, in seconds from the first one.
+        seconds: Length of the video.
+        width, height: Size of the shown frame in pixels.
+        boxes: Left, top, right, bottom of each face in pixels of the shown frame.
+        still: File name of the frame's picture, in the folder of stills.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    kind: Literal["frame_faces"] = "frame_faces"
+    frame: int
+    at_s: float
+    seconds: float
+    width: int
+    height: int
+    boxes: tuple[tuple[float, float, float, float], ...]
+    still: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadePreview:
+    """A preview that is there.
+
+    Attributes:
+        key: Name of its folder among the previews.
+        name: Name of its file.
+        notes: What the whole output may show otherwise.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    key: str
+    name: str
+    notes: tuple[str, ...]
+    kind: Literal["preview"] = "preview"
+
+
+@dataclass(frozen=True, slots=True)
+class SideFailure:
+    """It could not be done; the fields are those of an error."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    code: str
+    where: str
+    must: str
+    got: str
+    do: str
+    kind: Literal["failure"] = "failure"
+
+
+SideQuestion: TypeAlias = FacesWanted | PreviewWanted
+SideAnswer: TypeAlias = FrameFaces | MadePreview | SideFailure
+_BEGIN = TypeAdapter(BeginSideWork)
+_QUESTION: TypeAdapter[SideQuestion] = TypeAdapter(Annotated[SideQuestion, Field(discriminator="kind")])
+_ANSWER: TypeAdapter[SideAnswer] = TypeAdapter(Annotated[SideAnswer, Field(discriminator="kind")])
+
+
+def side_line(message: BeginSideWork | SideQuestion | SideAnswer) -> bytes:
+    """Return a message as a line."""
+    return TypeAdapter(type(message)).dump_json(message) + b"\n"
+
+
+def begin_of(line: bytes) -> BeginSideWork:
+    """Return the first message.
+
+    Raises:
+        ValidationError: It is none.
+    """
+    return _BEGIN.validate_json(line)
+
+
+def question_of(line: bytes) -> SideQuestion:
+    """Return a question.
+
+    Raises:
+        ValidationError: It is none.
+    """
+    return _QUESTION.validate_json(line)
+
+
+def answer_in(line: bytes) -> SideAnswer:
+    """Return an answer.
+
+    Raises:
+        ValidationError: It is none.
+    """
+    return _ANSWER.validate_json(line)
