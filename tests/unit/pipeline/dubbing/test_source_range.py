@@ -23,7 +23,7 @@ def _stretch(start_s: float, end_s: float | None) -> Stretch:
     pts = np.arange(FRAMES, dtype=np.int64)
     none = np.zeros(0, np.int64)
     index = FrameIndex(pts, np.ones(FRAMES, np.bool_), pts, none, FRAMES, Fraction(1, 25), Fraction(25))
-    spec = SimpleNamespace(settings=SETTINGS, start_s=start_s, end_s=end_s)
+    spec = SimpleNamespace(settings=SETTINGS, window=None, start_s=start_s, end_s=end_s)
     return stretch_of(SimpleNamespace(spec=spec, video=SimpleNamespace(index=index)))  # type: ignore[arg-type]  # all that is looked at
 
 
