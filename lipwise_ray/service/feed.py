@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -176,7 +176,7 @@ class JobFeed:
             with self._lock:
                 self._process = None
             if not self._closing.is_set():
-                self._lasting(partial(self._mourn, how))
+                self._lasting(partial(self._mourn, self._struck(how)))
                 self._wait(f"The process that does the jobs {how}; it is started again.")
 
     def _wait(self, problem: str) -> None:
@@ -198,19 +198,39 @@ class JobFeed:
             else:
                 return
 
-    def _mourn(self, how: str) -> None:
-        """Let the jobs wait again that a process had at work when it ended."""
+    def _struck(self, how: str) -> dict[str, Failure]:
+        """Count the end of a process against the jobs that it had at work; return the failures of those given up.
+
+        Once for each end: what follows may have to be written several times.
+        """
+        given_up: dict[str, Failure] = {}
         with self._lock:
-            were_sent = len(self._sent)
+            for job in self._jobs.unfinished():
+                if job.status != "processing" or job.id not in self._sent or job.is_unwanted:
+                    continue
+                strikes = self._strikes[job.id] = self._strikes.get(job.id, 0) + 1
+                if strikes >= _MOST_STRIKES and len(self._sent) == 1:
+                    message = f"the process that does the jobs {how} while it had this job alone, the last of {strikes}"
+                    given_up[job.id] = Failure("crash", "driver_died", f"{message} times.")
+        return given_up
+
+    def _mourn(self, given_up: Mapping[str, Failure]) -> None:
+        """Let the jobs wait again that a process had at work when it ended.
+
+        Args:
+            given_up: Failures of those that do not.
+        """
+        with self._lock:
             for job in self._jobs.unfinished():
                 if job.status != "processing" or job.id not in self._sent:
                     continue
-                strikes = self._strikes[job.id] = self._strikes.get(job.id, 0) + 1
-                if strikes >= _MOST_STRIKES and were_sent == 1:
-                    message = f"the process that does the jobs {how} while it had this job alone, the last of {strikes}"
-                    failure = Failure("crash", "driver_died", f"{message} times.")
+                failure = given_up.get(job.id)
+                if job.is_unwanted or failure is not None:
+                    self._strikes.pop(job.id, None)
+                if job.is_unwanted:
+                    self._jobs.put(_ended(job, status="cancelled"))
+                elif failure is not None:
                     self._jobs.put(_ended(job, status="failed", code=failure.code, message=failure.message))
-                    del self._strikes[job.id]
                 else:
                     self._jobs.put(replace(job, status="pending", changed=_now()))
                 self._sent.pop(job.id)
@@ -278,7 +298,7 @@ class JobFeed:
 
 
 def _ended(job: ServiceJob, **outcome: object) -> ServiceJob:
-    return replace(job, changed=_now(), **outcome)
+    return replace(job, changed=_now(), is_unwanted=None, **outcome)
 
 
 def _now() -> float:

@@ -148,7 +148,7 @@ class Service:
             if job.batch and not self._jobs.has_batch(job.batch):  # killed before its client had an answer
                 self._change(job, status="cancelled")
             elif job.status == "processing":
-                self._change(job, status="pending")
+                self._change(job, status="cancelled" if job.is_unwanted else "pending", is_unwanted=None)
         self._works = works
         if works:
             self._feed.start()
@@ -328,8 +328,10 @@ class Service:
             if job.status == "cancelled":
                 return job
             _refuse_ended(job)
+            is_waiting = job.status == "pending"  # the wish of another lasts too, whichever process ends before it
+            job = self._change(job, status="cancelled") if is_waiting else self._change(job, is_unwanted=True)
             self._feed.cancel(job_id)
-            return self._change(job, status="cancelled") if job.status == "pending" else job
+            return job
 
     def retry(self, job_id: str, changes: JsonObject | None = None) -> ServiceJob:
         """Ask for a job once more; what can be used of its earlier attempts is.

@@ -226,3 +226,36 @@ def test_a_driver_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Mon
     fed.settled(driver, DriverStands())
     fed.feed.close(20)
     assert fed.feed.pid is None
+
+
+def test_a_cancelled_job_whose_driver_dies_is_cancelled(fed: Fed) -> None:
+    """Nobody does it once more: its client was told that it is cancelled."""
+    driver = fed.driver()
+    job = fed.add("a")
+    _added(driver)
+    fed.settled(driver, RowBegan("a", "r"))
+    fed.jobs.put(replace(fed.jobs.get(job.id), is_unwanted=True))
+    fed.feed.cancel("a")
+    driver.end_input()
+    fed.settled(fed.driver())
+    after = JobStore(fed.store).get("a")
+    assert (after.status, after.is_unwanted) == ("cancelled", None)
+
+
+def test_one_end_of_a_driver_counts_once(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it takes until its jobs are written down as waiting."""
+    driver, write = fed.driver(), fed.store.write
+    fed.add("a")
+    _added(driver)
+    fed.settled(driver, RowBegan("a", "r"))
+    refusals = iter([True] * 4)
+
+    def writes(key: str, data: bytes) -> None:
+        if next(refusals, False):
+            raise StorageError("state_write", key, got="no room")
+        write(key, data)
+
+    monkeypatch.setattr(fed.store, "write", writes)
+    driver.end_input()
+    assert _added(fed.driver()) == "a"
+    assert fed.jobs.get("a").status == "pending"

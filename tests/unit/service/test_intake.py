@@ -206,3 +206,17 @@ def test_damage_of_one_record_is_its_own(folder: Path, service: Service) -> None
         assert [one.id for one in later.find()] == [jobs[1].id]
     finally:
         later.close()
+
+
+def test_a_wish_to_cancel_outlives_the_server(folder: Path, service: Service) -> None:
+    """A job at work whose server ends before its tasks let go of it is cancelled, and can be asked for once more."""
+    job = service.submit(draft(service.uploads))
+    service._change(job, status="processing")  # as the feed does once the driver has begun it
+    assert service.cancel(job.id).status == "processing"
+    service.close()
+    later = Service.open(folder, quiet_settings(), works=False)
+    try:
+        assert later.job(job.id).status == "cancelled"
+        assert later.retry(job.id).is_unwanted is None
+    finally:
+        later.close()
