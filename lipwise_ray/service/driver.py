@@ -188,10 +188,14 @@ class Driver:
                 self._went[row.id] = row
                 self._say(RowWent(row.id, row.stage, row.frames_done, row.frames_total, row.job_id))
         for row_id in self._queue.unwanted([row.id for row in rows]):
-            with suppress(StorageError):  # the run meets it too, and says so
+            with suppress(StorageError):  # it is told the next time; the run may meet the fault too, and says so
                 self._store.write(layout.cancel(row_id), b"{}")
+                self._queue.note_told(row_id)
 
     def _end(self, outcome: RowOutcome) -> None:
+        if self._queue.was_told(outcome.row_id):  # perhaps too late: the same row may be asked for again in this run
+            with suppress(StorageError):
+                self._store.remove(layout.cancel(outcome.row_id))
         queued = self._queue.ended(outcome.row_id)
         self._went.pop(outcome.row_id, None)
         if queued is None:

@@ -36,6 +36,8 @@ class RowQueue:
         self._taken: dict[str, QueuedRow] = {}
         self._unwanted: set[str] = set()
         """Of those taken, the ones that somebody cancelled."""
+        self._told: set[str] = set()
+        """Of those, the ones that the run was told of."""
         self._added = 0
         self._is_closed = False
 
@@ -104,6 +106,7 @@ class RowQueue:
         """Forget a row that has ended, and return it; None for one that was not taken."""
         with self._changed:
             self._unwanted.discard(row_id)
+            self._told.discard(row_id)
             return self._taken.pop(row_id, None)
 
     def put_back(self) -> list[QueuedRow]:
@@ -111,16 +114,25 @@ class RowQueue:
         with self._changed:
             cancelled = [self._taken.pop(one) for one in self._unwanted & self._taken.keys()]
             self._unwanted.clear()
+            self._told.clear()
             self._waiting |= self._taken
             self._taken.clear()
             return cancelled
 
     def unwanted(self, at_work: Collection[str]) -> set[str]:
-        """Return the ids of rows at work that somebody cancelled, each once."""
+        """Return the ids of rows at work that somebody cancelled and of which the run was not told."""
         with self._changed:
-            found = self._unwanted.intersection(at_work)
-            self._unwanted -= found
-            return found
+            return self._unwanted.intersection(at_work) - self._told
+
+    def note_told(self, row_id: str) -> None:
+        """Note that the run was told to let go of a row; it may come to its end before it does."""
+        with self._changed:
+            self._told.add(row_id)
+
+    def was_told(self, row_id: str) -> bool:
+        """Tell whether the run was told to let go of a row."""
+        with self._changed:
+            return row_id in self._told
 
     def rows(self) -> list[Row]:
         """Return the rows that wait."""

@@ -45,13 +45,18 @@ def test_rows_that_a_run_left_wait_again() -> None:
 
 
 def test_one_that_is_cancelled_at_work_is_told_of_once() -> None:
-    """The run is asked for it, and not again when it is asked for once more."""
+    """It is named until the run was told, and stays cancelled where that run ends before it lets go of it."""
     queue = RowQueue()
     queue.add(_row(1), 1)
     queue.take(Counter(), 0.0)
     queue.cancel("r1")
     assert queue.unwanted(["r1"]) == {"r1"}
+    assert queue.unwanted(["r1"]) == {"r1"}  # the state could not be written
+    queue.note_told("r1")
     assert queue.unwanted(["r1"]) == set()
+    assert [one.row.id for one in queue.put_back()] == ["r1"]
+    assert queue.rows() == []
+    assert not queue.was_told("r1")
 
 
 def test_whoever_waits_is_woken() -> None:
