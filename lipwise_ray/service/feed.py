@@ -84,6 +84,9 @@ class JobFeed:
         self._sent: dict[str, int] = {}
         """Attempts of the jobs that the process has."""
         self._strikes: dict[str, int] = {}
+        """Ends of processes that had a job at work."""
+        self._holds_back = False
+        """Jobs were not sent because others are to be done alone first."""
         self._paces: dict[str, _Pace] = {}
         self._progress: dict[str, JobProgress] = {}
         self._closing = threading.Event()
@@ -125,10 +128,12 @@ class JobFeed:
             if self._process is None:
                 return
             if self._suspects():
+                self._holds_back = True
                 self._send_suspect()
                 return
             for job in (self._jobs.get(one.id) for one in jobs):  # somebody may have cancelled it since
-                if job.is_unfinished and job.id not in self._sent:
+                is_whole = job.batch is None or self._jobs.has_batch(job.batch)  # its batch may fail to be written yet
+                if job.is_unfinished and is_whole and job.id not in self._sent:
                     self._send(job)
 
     def cancel(self, job_id: str) -> None:
@@ -145,12 +150,20 @@ class JobFeed:
             if self._process is not None and job_id in self._sent:
                 self._process.send(PrioritiseRow(job_id, priority))
 
+    def _offer_all(self) -> None:
+        self._holds_back = False
+        self.offer(self._jobs.unfinished())
+
     def _send(self, job: ServiceJob) -> None:
         assert self._process is not None  # whoever calls has looked
         self._sent[job.id] = job.attempts
         self._process.send(AddRow(job.id, job.attempts, job.number, job.priority, job.columns))
 
     def _suspects(self) -> list[str]:
+        for job_id in list(self._strikes):
+            job = self._jobs.known(job_id)
+            if job is None or not job.is_unfinished:  # somebody cancelled it
+                del self._strikes[job_id]
         return [job_id for job_id, strikes in self._strikes.items() if strikes >= _STRIKES_ALONE]
 
     def _send_suspect(self) -> None:
@@ -167,7 +180,7 @@ class JobFeed:
                 continue
             with self._lock:
                 self._process = process
-                self.offer(self._jobs.unfinished())
+                self._offer_all()
             if self._closing.is_set():  # `close` may have come before there was a process to be told
                 process.end_input()
             for message in process.messages():
@@ -225,8 +238,6 @@ class JobFeed:
                 if job.status != "processing" or job.id not in self._sent:
                     continue
                 failure = given_up.get(job.id)
-                if job.is_unwanted or failure is not None:
-                    self._strikes.pop(job.id, None)
                 if job.is_unwanted:
                     self._jobs.put(_ended(job, status="cancelled"))
                 elif failure is not None:
@@ -273,7 +284,6 @@ class JobFeed:
     def _end(self, over: RowOver) -> None:
         self._pause_s = _LEAST_PAUSE_S
         with self._lock:
-            went_alone = bool(self._suspects())
             job = self._jobs.get(over.id)
             if job.is_unfinished and job.attempts == over.attempt:
                 job = _ended(
@@ -294,7 +304,10 @@ class JobFeed:
                 self._jobs.put(job)
             for known in (self._sent, self._strikes, self._paces, self._progress):
                 known.pop(over.id, None)
-            self.offer(self._jobs.unfinished() if went_alone else [job])
+            if self._holds_back:
+                self._offer_all()
+            else:
+                self.offer([job])
 
 
 def _ended(job: ServiceJob, **outcome: object) -> ServiceJob:

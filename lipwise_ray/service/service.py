@@ -346,8 +346,7 @@ class Service:
             TransientError: The queue is full, or the service is about to stop.
             StorageError: The state cannot be written.
         """
-        job, again = self._intake.again(job_id, changes or {})
-        self._lift_quarantine(job)
+        again = self._intake.again(job_id, changes or {}, self._lift_quarantine)
         self._feed.offer([again])
         return again
 

@@ -14,7 +14,7 @@ from lipwise_ray.errors import StorageError
 from lipwise_ray.service import feed as feeding
 from lipwise_ray.service.changes import Change, JobProgressed
 from lipwise_ray.service.feed import JobFeed
-from lipwise_ray.service.job_record import ServiceJob
+from lipwise_ray.service.job_record import BatchItem, ServiceBatch, ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.wire import (
     AddRow,
@@ -89,9 +89,7 @@ class Fed:
 
     def add(self, name: str) -> ServiceJob:
         """Add a job and offer it."""
-        job = ServiceJob(
-            id=name, created=1.0, changed=1.0, status="pending", columns={"id": name}, door="t", name="n", number=1
-        )
+        job = _job(name)
         self.jobs.put(job)
         self.feed.offer([job])
         return job
@@ -114,6 +112,12 @@ def fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fed]:
     fed.feed.start()
     yield fed
     fed.feed.close(20)
+
+
+def _job(name: str) -> ServiceJob:
+    return ServiceJob(
+        id=name, created=1.0, changed=1.0, status="pending", columns={"id": name}, door="t", name="n", number=1
+    )
 
 
 def _added(driver: ScriptedDriver) -> str:
@@ -259,3 +263,52 @@ def test_one_end_of_a_driver_counts_once(fed: Fed, monkeypatch: pytest.MonkeyPat
     driver.end_input()
     assert _added(fed.driver()) == "a"
     assert fed.jobs.get("a").status == "pending"
+
+
+def test_a_job_of_half_a_batch_is_not_begun(fed: Fed) -> None:
+    """Its batch may not be written to its end: then its client asks once more for all of it."""
+    driver = fed.driver()
+    fed.jobs.put(replace(_job("a"), batch="b1"))
+    fed.feed.offer(fed.jobs.unfinished())
+    fed.add("late")
+    assert _added(driver) == "late"
+    fed.jobs.put_batch(ServiceBatch(id="b1", created=1.0, door="t", items=(BatchItem("n", "a"),)))
+    fed.feed.offer(fed.jobs.unfinished())
+    assert _added(driver) == "a"
+
+
+def test_a_cancelled_suspect_blocks_nobody(fed: Fed) -> None:
+    """What ended drivers and was cancelled is not done alone any more: others are begun with the next driver."""
+    driver = fed.driver()
+    fed.add("bad")
+    for _ in range(2):
+        assert _added(driver) == "bad"
+        fed.settled(driver, RowBegan("bad", "r"))
+        driver.end_input()
+        driver = fed.driver()
+    assert _added(driver) == "bad"
+    fed.add("b")
+    fed.add("c")
+    fed.jobs.put(replace(fed.jobs.get("bad"), status="cancelled"))  # while it waits still
+    fed.feed.cancel("bad")
+    driver.end_input()
+    driver = fed.driver()
+    assert [_added(driver) for _ in "bc"] == ["b", "c"]
+
+
+def test_others_go_on_once_a_cancelled_suspect_is_let_go(fed: Fed) -> None:
+    """The driver that has it need not end for that."""
+    driver = fed.driver()
+    fed.add("bad")
+    for _ in range(2):
+        assert _added(driver) == "bad"
+        fed.settled(driver, RowBegan("bad", "r"))
+        driver.end_input()
+        driver = fed.driver()
+    assert _added(driver) == "bad"
+    fed.add("b")
+    fed.jobs.put(replace(fed.jobs.get("bad"), status="cancelled"))
+    fed.feed.cancel("bad")
+    assert driver.heard.get(timeout=20) == CancelRow("bad")
+    driver.say(RowOver(id="bad", attempt=1, status="cancelled"))
+    assert _added(driver) == "b"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.errors import InputError, LipwiseError, ManifestError, StateError, TransientError
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError, StateError, StorageError, TransientError
 from lipwise_ray.service.changes import Change, JobChanged
 from lipwise_ray.service.service import Service
 from lipwise_ray.state import layout
@@ -220,3 +220,49 @@ def test_a_wish_to_cancel_outlives_the_server(folder: Path, service: Service) ->
         assert later.retry(job.id).is_unwanted is None
     finally:
         later.close()
+
+
+class Refusals:
+    """Writes of a store that fail, counted from the first one."""
+
+    def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch, *failing: int) -> None:
+        self._write, self._failing, self._writes = service.store.write, failing, 0
+        monkeypatch.setattr(service.store, "write", self._writing)
+
+    def _writing(self, key: str, data: bytes) -> None:
+        self._writes += 1
+        if self._writes in self._failing:
+            raise StorageError("state_write", key, got="no room")
+        self._write(key, data)
+
+
+@pytest.mark.parametrize("failing", [(2,), (3,), (3, 4)])
+def test_a_batch_that_cannot_be_written_leaves_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch, failing: tuple[int, ...]
+) -> None:
+    """Its client asks once more, and nothing is done twice: jobs that were written are cancelled, if not at once."""
+    Refusals(service, monkeypatch, *failing)
+    drafts = [("a", draft(service.uploads)), ("b", draft(service.uploads))]
+    with pytest.raises(StorageError):
+        service.submit_many(drafts, door="test")
+    batch = service.submit_many(drafts, door="test")
+    assert {one.id for one in service.find(["pending"])} == {one.job_id for one in batch.items}
+
+
+def test_a_quarantine_that_cannot_be_lifted_keeps_the_job_as_it_was(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for it once more is told, and may ask again."""
+    job = service._change(service.submit(draft(service.uploads)), status="failed", task="probe:x/1")
+    refusals, remove = iter([True]), service.store.remove
+
+    def removes(key: str) -> None:
+        if next(refusals, False):
+            raise StorageError("state_write", key, got="no answer")
+        remove(key)
+
+    monkeypatch.setattr(service.store, "remove", removes)
+    with pytest.raises(StorageError):
+        service.retry(job.id)
+    assert service.job(job.id).status == "failed"
+    assert service.retry(job.id).attempts == 2
