@@ -108,8 +108,11 @@ class JobFeed:
             process.end_input()
         if self._thread.is_alive():
             self._thread.join(patience_s)
-        if process is not None and self._thread.is_alive():
+        with self._lock:
+            process = self._process  # the thread may have started one meanwhile, or have ended before it
+        if process is not None:
             process.kill()
+        if self._thread.is_alive():
             self._thread.join()
 
     @property
@@ -184,7 +187,7 @@ class JobFeed:
             if self._closing.is_set():  # `close` may have come before there was a process to be told
                 process.end_input()
             for message in process.messages():
-                self._lasting(partial(self._take, message))
+                self._hear(message)
             how = process.wait()
             with self._lock:
                 self._process = None
@@ -198,17 +201,29 @@ class JobFeed:
         self._closing.wait(self._pause_s)
         self._pause_s = min(_MOST_PAUSE_S, 2 * self._pause_s)
 
+    def _hear(self, message: FromDriver) -> None:
+        try:
+            self._lasting(partial(self._take, message))
+        except Exception as error:  # noqa: BLE001  # one job's fault: the messages of others are to be heard
+            _LOG.error("the message %s was passed over: %s", message.kind, redact(f"{type(error).__name__}: {error}"))
+            if isinstance(message, RowOver):
+                with self._lock:
+                    self._sent.pop(message.id, None)
+
     def _lasting(self, step: Callable[[], None]) -> None:
         """Do a step that writes to the state, as often as it takes: what a driver tells it tells once."""
+        before, refusal = self.problem, ""
         while True:
             try:
                 step()
             except StorageError as error:
-                self.problem = redact(str(error))
-                _LOG.error("%s", self.problem)
+                self.problem = refusal = redact(str(error))
+                _LOG.error("%s", refusal)
                 if self._closing.wait(_LEAST_PAUSE_S):
                     return  # the next service finds the job done in the state
             else:
+                if refusal and self.problem == refusal:
+                    self.problem = before
                 return
 
     def _struck(self, how: str) -> dict[str, Failure]:

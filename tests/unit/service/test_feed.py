@@ -312,3 +312,33 @@ def test_others_go_on_once_a_cancelled_suspect_is_let_go(fed: Fed) -> None:
     assert driver.heard.get(timeout=20) == CancelRow("bad")
     driver.say(RowOver(id="bad", attempt=1, status="cancelled"))
     assert _added(driver) == "b"
+
+
+def test_a_message_that_nobody_expects_ends_nothing(fed: Fed) -> None:
+    """One of a job that there is not is passed over; the next one is heard."""
+    driver = fed.driver()
+    fed.add("a")
+    _added(driver)
+    fed.settled(driver, RowBegan("unknown", "r"), _done("unknown"), RowBegan("a", "r"), _done("a"))
+    assert fed.jobs.get("a").status == "completed"
+
+
+def test_a_refusal_that_is_over_is_no_problem_any_more(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is told of it while it lasts, and no longer."""
+    driver, write = fed.driver(), fed.store.write
+    fed.add("a")
+    fed.add("b")
+    fed.settled(driver)
+    problems: list[str] = []
+
+    def writes(key: str, data: bytes) -> None:
+        problems.append(fed.feed.problem)
+        if len(problems) == 1:
+            raise StorageError("state_write", key, got="no room")
+        write(key, data)
+
+    monkeypatch.setattr(fed.store, "write", writes)
+    fed.settled(driver, DriverStands(), _done("a"), _done("b"))
+    assert problems[0] == ""
+    assert "no room" in problems[1]
+    assert problems[2] == ""
