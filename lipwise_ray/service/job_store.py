@@ -8,9 +8,9 @@ import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from pydantic import ConfigDict
 
@@ -23,6 +23,7 @@ from lipwise_ray.state.store import Store, as_json, to_json
 
 _LOG = logging.getLogger("lipwise_ray")
 _READ_AT_A_TIME = 256
+Read = TypeVar("Read")
 _MOST_KEPT = 512
 """Records of jobs that have ended, in memory."""
 
@@ -252,6 +253,24 @@ class JobStore:
         if batch is None:
             raise StateError("damaged_job", batch_id, got="the record of this batch is gone or damaged")
         return batch
+
+    def each(self, read: Callable[[str], Read], ids: Iterable[str]) -> list[Read]:
+        """Return records of these ids; one that was damaged is passed over, for it says nothing of the others.
+
+        Args:
+            read: Reads one: `get`, or `batch`.
+            ids: Their ids.
+
+        Raises:
+            StorageError: The state cannot be read.
+        """
+        found: list[Read] = []
+        for one in ids:
+            try:
+                found.append(read(one))
+            except StateError as error:
+                _LOG.warning("%s", error)
+        return found
 
     def has_batch(self, batch_id: str) -> bool:
         """Tell whether there is such a batch."""

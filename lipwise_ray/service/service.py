@@ -258,13 +258,12 @@ class Service:
         batch: str | None = None,
         limit: int | None = None,
     ) -> list[ServiceJob]:
-        """Return jobs, the newest first; the arguments are those of `find`.
+        """Return jobs, the newest first, without those whose records were damaged; the arguments are those of `find`.
 
         Raises:
-            StateError: A record was damaged.
             StorageError: The state cannot be read.
         """
-        return [self._jobs.get(one.id) for one in self._jobs.find(statuses, ids, batch, limit)]
+        return self._jobs.each(self._jobs.get, [one.id for one in self._jobs.find(statuses, ids, batch, limit)])
 
     def counts(self) -> dict[JobStatus, int]:
         """Return the numbers of jobs by status."""
@@ -281,13 +280,12 @@ class Service:
         return self._jobs.batch(batch_id)
 
     def batches(self) -> list[ServiceBatch]:
-        """Return all batches, the newest first.
+        """Return all batches, the newest first, without those whose records were damaged.
 
         Raises:
-            StateError: A record was damaged.
             StorageError: The state cannot be read.
         """
-        return [self._jobs.batch(one) for one in self._jobs.batch_ids()]
+        return self._jobs.each(self._jobs.batch, self._jobs.batch_ids())
 
     def progress(self, job_id: str) -> JobProgress | None:
         """Return the progress of a job at work; None for others, and before its first frame."""

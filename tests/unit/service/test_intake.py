@@ -266,3 +266,22 @@ def test_a_quarantine_that_cannot_be_lifted_keeps_the_job_as_it_was(
         service.retry(job.id)
     assert service.job(job.id).status == "failed"
     assert service.retry(job.id).attempts == 2
+
+
+def test_damage_of_one_record_hides_no_other(service: Service) -> None:
+    """Lists of jobs and of batches leave out what cannot be read, and have all else."""
+    jobs = [service.submit(draft(service.uploads)) for _ in range(2)]
+    batches = [service.submit_many([("a", draft(service.uploads))], door="test") for _ in range(2)]
+    for job in service.find():
+        service.cancel(job.id)
+    service.close()
+    later = Service.open(service.folder, quiet_settings(), works=False)
+    try:
+        later._jobs._kept.clear()  # as by the ends of some hundred other jobs
+        later.store.write(layout.service_job(jobs[0].id), b"{half")
+        later.store.write(layout.service_batch(batches[0].id), b"{half")
+        assert jobs[0].id not in {one.id for one in later.jobs()}
+        assert len(later.jobs()) == 3
+        assert later.batches() == [batches[1]]
+    finally:
+        later.close()
