@@ -202,16 +202,17 @@ class JobFeed:
         self._pause_s = min(_MOST_PAUSE_S, 2 * self._pause_s)
 
     def _hear(self, message: FromDriver) -> None:
-        try:
-            self._lasting(partial(self._take, message))
-        except Exception as error:  # noqa: BLE001  # one job's fault: the messages of others are to be heard
-            _LOG.error("the message %s was passed over: %s", message.kind, redact(f"{type(error).__name__}: {error}"))
-            if isinstance(message, RowOver):
-                with self._lock:
-                    self._sent.pop(message.id, None)
+        is_done = self._lasting(partial(self._take, message))
+        if not is_done and isinstance(message, RowOver):
+            with self._lock:
+                self._sent.pop(message.id, None)
 
-    def _lasting(self, step: Callable[[], None]) -> None:
-        """Do a step that writes to the state, as often as it takes: what a driver tells it tells once."""
+    def _lasting(self, step: Callable[[], None]) -> bool:
+        """Do a step that writes to the state, as often as it takes: what a driver tells it tells once.
+
+        Returns:
+            True once it is done; False where it never can be.
+        """
         before, refusal = self.problem, ""
         while True:
             try:
@@ -220,11 +221,14 @@ class JobFeed:
                 self.problem = refusal = redact(str(error))
                 _LOG.error("%s", refusal)
                 if self._closing.wait(_LEAST_PAUSE_S):
-                    return  # the next service finds the job done in the state
+                    return False  # the next service finds the job done in the state
+            except Exception as error:  # noqa: BLE001  # one job's fault, or a state of others: the thread goes on
+                _LOG.error("what the process that does the jobs told is passed over: %s", redact(repr(error)))
+                return False
             else:
                 if refusal and self.problem == refusal:
                     self.problem = before
-                return
+                return True
 
     def _struck(self, how: str) -> dict[str, Failure]:
         """Count the end of a process against the jobs that it had at work; return the failures of those given up.

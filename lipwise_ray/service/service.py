@@ -65,7 +65,8 @@ class Service:
         self._lease = lease
         self._lock = lock
         self._listeners = ChangeListeners()
-        self._jobs = JobStore(self.store, self._listeners.tell)
+        # One that was suspended sees no beat of its own lately, and looks before it writes.
+        self._jobs = JobStore(self.store, self._listeners.tell, lambda: lease.is_sure or lease.check())
         reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
         self._intake = JobIntake(self._jobs, reader, self.settings.service.queue, lambda: self._is_open)
         self._is_closed = self._works = False
@@ -151,6 +152,7 @@ class Service:
                 self._change(job, status="cancelled" if job.is_unwanted else "pending", is_unwanted=None)
         self._works = works
         if works:
+            self._lease.on_loss = self._close_feed
             self._feed.start()
 
     def close(self) -> None:
@@ -158,9 +160,12 @@ class Service:
         self._is_closed = True
         self.side_work.close()
         if self._works:
-            self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
+            self._close_feed()
         self._lease.release()
         self._lock.release()
+
+    def _close_feed(self) -> None:
+        self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
 
     @property
     def _is_open(self) -> bool:

@@ -10,7 +10,8 @@ import pytest
 from lipwise_ray.errors import InputError, LipwiseError, ManifestError, StateError, StorageError, TransientError
 from lipwise_ray.service.changes import Change, JobChanged
 from lipwise_ray.service.service import Service
-from lipwise_ray.state import layout
+from lipwise_ray.state import layout, lease
+from lipwise_ray.state.store import open_store, to_json
 from tests.support.service import draft, quiet_settings
 
 
@@ -285,3 +286,21 @@ def test_damage_of_one_record_hides_no_other(service: Service) -> None:
         assert later.batches() == [batches[1]]
     finally:
         later.close()
+
+
+def test_a_server_that_slept_while_another_took_over_writes_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clients are told to ask once more, and whoever asks for its health why it does nothing."""
+    job = service.submit(draft(service.uploads))
+    place = open_store(f"{service.store.address}/{layout.SERVICE_LOCK}")
+    place.write(layout.epoch(service._lease.epoch + 1), to_json({"run_id": "of another server"}))
+    slept_s = lease._clock_s() + 3600.0
+    monkeypatch.setattr(lease, "_clock_s", lambda: slept_s)
+    with pytest.raises(TransientError, match="another server has taken over"):
+        service.cancel(job.id)
+    assert service.job(job.id).status == "pending"
+    assert service.problem == "Another server took this state over."
+    with pytest.raises(TransientError):
+        service.submit(draft(service.uploads))
+    assert len(service.find()) == 1
