@@ -14,7 +14,7 @@ from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError
 from lipwise_ray.scheduler.admission import Admission
 from lipwise_ray.scheduler.cancel_requests import CancelRequests
 from lipwise_ray.scheduler.dispatcher import Dispatcher
-from lipwise_ray.scheduler.ending import Ending
+from lipwise_ray.scheduler.ending import NOTHING_WORKS, Ending
 from lipwise_ray.scheduler.engine import failure_of
 from lipwise_ray.scheduler.listener import Listener
 from lipwise_ray.scheduler.notices import RunNotices
@@ -261,12 +261,12 @@ class Run:
         sick = self.dispatcher.breaker.reason
         if sick is None:
             return ""
-        self.ledger.event(RunStopped(code="nothing_works", message=sick.message))
+        self.ledger.event(RunStopped(code=NOTHING_WORKS, message=sick.message))
         self.listener.problem(
             f"run {self.id}: {self.dispatcher.breaker.why}, so it stops before it gives up the rest. The last one: "
             f"{sick.message} Put that right and run the same command again."
         )
-        return "nothing_works"
+        return NOTHING_WORKS
 
     def _look_for_requests(self) -> None:
         """Cancel the rows, or the run, that `lipwise-ray cancel` names."""
