@@ -165,6 +165,7 @@ def work_through(
                 listener=listener,
                 active_rows=engine_settings.active_rows,
                 active_chunks=engine_settings.active_chunks,
+                is_open=manifest.is_open,
             )
             _record_run(store, run_id, manifest, run_settings, work.out, request, requirements.notes)
             _record_rows(store, run_id, manifest, work.out, scratch)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 ASKED, CANCELLED, CLOSED = "asked", "cancelled", "window"
 """Runs that end early by somebody's wish; others by the code of an error."""
 
+NOTHING_WORKS = "nothing_works"
+"""One that ends because most of its latest tasks failed, whichever job they were of."""
+
 
 @dataclass(slots=True)
 class Ending:

@@ -14,7 +14,7 @@ from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError
 from lipwise_ray.scheduler.admission import Admission
 from lipwise_ray.scheduler.cancel_requests import CancelRequests
 from lipwise_ray.scheduler.dispatcher import Dispatcher
-from lipwise_ray.scheduler.ending import Ending
+from lipwise_ray.scheduler.ending import NOTHING_WORKS, Ending
 from lipwise_ray.scheduler.engine import failure_of
 from lipwise_ray.scheduler.listener import Listener
 from lipwise_ray.scheduler.notices import RunNotices
@@ -139,6 +139,7 @@ class Run:
         listener: Is told what happens.
         active_rows: Rows worked on at a time, 0 for as many as the workers need.
         active_chunks: Chunks of a tenant's videos that are being rendered at a time.
+        is_open: Rows are added meanwhile, the same again too: only those at work can be cancelled.
     """
 
     id: str
@@ -150,6 +151,7 @@ class Run:
     listener: Listener
     active_rows: int
     active_chunks: int
+    is_open: bool = False
     stopped: str = ""
     """Reason for which it ended before its rows did; empty for a run that went to its end."""
     tenants_at_work: Counter[str] = field(default_factory=Counter[str])
@@ -259,12 +261,12 @@ class Run:
         sick = self.dispatcher.breaker.reason
         if sick is None:
             return ""
-        self.ledger.event(RunStopped(code="nothing_works", message=sick.message))
+        self.ledger.event(RunStopped(code=NOTHING_WORKS, message=sick.message))
         self.listener.problem(
             f"run {self.id}: {self.dispatcher.breaker.why}, so it stops before it gives up the rest. The last one: "
             f"{sick.message} Put that right and run the same command again."
         )
-        return "nothing_works"
+        return NOTHING_WORKS
 
     def _look_for_requests(self) -> None:
         """Cancel the rows, or the run, that `lipwise-ray cancel` names."""
@@ -274,7 +276,7 @@ class Run:
             meant = [one for one in active if self.cancelled or name in (one.job.flow.job_id, one.job.id)]
             for running in meant:
                 running.cancel()
-            if name and not meant:  # it may wait in the manifest still
+            if name and not (meant or self.is_open):  # it may wait in the manifest still
                 self._unwanted.add(name)
 
     def _begin(self, job: RowJob) -> None:
@@ -283,7 +285,6 @@ class Run:
         self.tenants_at_work[job.tenant] += 1
         self.listener.row_started(job.row, job.id)
         if job.id in self._unwanted:
-            self._unwanted.remove(job.id)  # a queue may give it once more, because somebody wants it again
             running.cancel()
         else:
             running.begin()

@@ -33,7 +33,7 @@ from lipwise_ray.runs.progress_events import (
 )
 from lipwise_ray.runs.run_rows import RowsRunner
 from lipwise_ray.runs.settings_source import SettingsSource
-from lipwise_ray.scheduler.ending import ASKED, CANCELLED
+from lipwise_ray.scheduler.ending import ASKED, CANCELLED, NOTHING_WORKS
 from lipwise_ray.scheduler.engine import Engine, failure_of
 from lipwise_ray.service.row_queue import QueuedRow, QueuedRows, RowQueue
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
@@ -83,7 +83,7 @@ class Driver:
         self._runner = RowsRunner(allowed, None, logged(self._tell), lambda: self._queue.is_closed)
         self._engine_settings = engine_for(settings.engine, _ASSUMED_ROWS, is_attended=False)
         self._run_id = ""
-        self._problem = ""
+        self._problem = self._stopped = ""
         self._went: dict[str, RowProgress] = {}
 
     def _made(self, config: WorkerConfig) -> Engine:
@@ -141,7 +141,7 @@ class Driver:
         pause_s = _LEAST_PAUSE_S
         while self._queue.wait():
             problem = self._run()
-            for queued in self._queue.put_back():
+            for queued in self._queue.put_back(nothing_works=self._stopped == NOTHING_WORKS):
                 self._say_cancelled(queued)
             if problem and not self._queue.is_closed:
                 _LOG.error("%s", problem)
@@ -154,13 +154,14 @@ class Driver:
 
     def _run(self) -> str:
         """Do one run, and return why it could not go to its end; empty where it did, or somebody stopped it."""
-        self._problem = self._run_id = ""
+        self._problem = self._run_id = self._stopped = ""
         self._went.clear()
         begin = self._begin
         try:
             report = self._runner.dub_queue(QueuedRows(self._queue), begin.out, begin.state, self._engine)
         except LipwiseError as error:
             return str(error)
+        self._stopped = report.stopped
         return "" if report.stopped in ("", ASKED, CANCELLED) else self._problem or report.stopped
 
     def _note_problem(self, text: str) -> None:
@@ -188,11 +189,15 @@ class Driver:
                 self._went[row.id] = row
                 self._say(RowWent(row.id, row.stage, row.frames_done, row.frames_total, row.job_id))
         for row_id in self._queue.unwanted([row.id for row in rows]):
-            with suppress(StorageError):  # the run meets it too, and says so
+            with suppress(StorageError):  # it is told the next time; the run may meet the fault too, and says so
                 self._store.write(layout.cancel(row_id), b"{}")
+                self._queue.note_told(row_id)
 
     def _end(self, outcome: RowOutcome) -> None:
-        queued = self._queue.ended(outcome.row_id)
+        if self._queue.was_told(outcome.row_id):  # perhaps too late: the same row may be asked for again in this run
+            with suppress(StorageError):
+                self._store.remove(layout.cancel(outcome.row_id))
+        queued = self._queue.ended(outcome.row_id, is_done=not isinstance(outcome.result, RowFailure))
         self._went.pop(outcome.row_id, None)
         if queued is None:
             return

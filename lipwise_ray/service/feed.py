@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -84,6 +84,9 @@ class JobFeed:
         self._sent: dict[str, int] = {}
         """Attempts of the jobs that the process has."""
         self._strikes: dict[str, int] = {}
+        """Ends of processes that had a job at work."""
+        self._holds_back = False
+        """Jobs were not sent because others are to be done alone first."""
         self._paces: dict[str, _Pace] = {}
         self._progress: dict[str, JobProgress] = {}
         self._closing = threading.Event()
@@ -105,8 +108,11 @@ class JobFeed:
             process.end_input()
         if self._thread.is_alive():
             self._thread.join(patience_s)
-        if process is not None and self._thread.is_alive():
+        with self._lock:
+            process = self._process  # the thread may have started one meanwhile, or have ended before it
+        if process is not None:
             process.kill()
+        if self._thread.is_alive():
             self._thread.join()
 
     @property
@@ -125,10 +131,12 @@ class JobFeed:
             if self._process is None:
                 return
             if self._suspects():
+                self._holds_back = True
                 self._send_suspect()
                 return
             for job in (self._jobs.get(one.id) for one in jobs):  # somebody may have cancelled it since
-                if job.is_unfinished and job.id not in self._sent:
+                is_whole = job.batch is None or self._jobs.has_batch(job.batch)  # its batch may fail to be written yet
+                if job.is_unfinished and is_whole and job.id not in self._sent:
                     self._send(job)
 
     def cancel(self, job_id: str) -> None:
@@ -145,12 +153,20 @@ class JobFeed:
             if self._process is not None and job_id in self._sent:
                 self._process.send(PrioritiseRow(job_id, priority))
 
+    def _offer_all(self) -> None:
+        self._holds_back = False
+        self.offer(self._jobs.unfinished())
+
     def _send(self, job: ServiceJob) -> None:
         assert self._process is not None  # whoever calls has looked
         self._sent[job.id] = job.attempts
         self._process.send(AddRow(job.id, job.attempts, job.number, job.priority, job.columns))
 
     def _suspects(self) -> list[str]:
+        for job_id in list(self._strikes):
+            job = self._jobs.known(job_id)
+            if job is None or not job.is_unfinished:  # somebody cancelled it
+                del self._strikes[job_id]
         return [job_id for job_id, strikes in self._strikes.items() if strikes >= _STRIKES_ALONE]
 
     def _send_suspect(self) -> None:
@@ -167,16 +183,16 @@ class JobFeed:
                 continue
             with self._lock:
                 self._process = process
-                self.offer(self._jobs.unfinished())
+                self._offer_all()
             if self._closing.is_set():  # `close` may have come before there was a process to be told
                 process.end_input()
             for message in process.messages():
-                self._lasting(partial(self._take, message))
+                self._hear(message)
             how = process.wait()
             with self._lock:
                 self._process = None
             if not self._closing.is_set():
-                self._lasting(partial(self._mourn, how))
+                self._lasting(partial(self._mourn, self._struck(how)))
                 self._wait(f"The process that does the jobs {how}; it is started again.")
 
     def _wait(self, problem: str) -> None:
@@ -185,32 +201,66 @@ class JobFeed:
         self._closing.wait(self._pause_s)
         self._pause_s = min(_MOST_PAUSE_S, 2 * self._pause_s)
 
-    def _lasting(self, step: Callable[[], None]) -> None:
-        """Do a step that writes to the state, as often as it takes: what a driver tells it tells once."""
+    def _hear(self, message: FromDriver) -> None:
+        is_done = self._lasting(partial(self._take, message))
+        if not is_done and isinstance(message, RowOver):
+            with self._lock:
+                self._sent.pop(message.id, None)
+
+    def _lasting(self, step: Callable[[], None]) -> bool:
+        """Do a step that writes to the state, as often as it takes: what a driver tells it tells once.
+
+        Returns:
+            True once it is done; False where it never can be.
+        """
+        before, refusal = self.problem, ""
         while True:
             try:
                 step()
             except StorageError as error:
-                self.problem = redact(str(error))
-                _LOG.error("%s", self.problem)
+                self.problem = refusal = redact(str(error))
+                _LOG.error("%s", refusal)
                 if self._closing.wait(_LEAST_PAUSE_S):
-                    return  # the next service finds the job done in the state
+                    return False  # the next service finds the job done in the state
+            except Exception as error:  # noqa: BLE001  # one job's fault, or a state of others: the thread goes on
+                _LOG.error("what the process that does the jobs told is passed over: %s", redact(repr(error)))
+                return False
             else:
-                return
+                if refusal and self.problem == refusal:
+                    self.problem = before
+                return True
 
-    def _mourn(self, how: str) -> None:
-        """Let the jobs wait again that a process had at work when it ended."""
+    def _struck(self, how: str) -> dict[str, Failure]:
+        """Count the end of a process against the jobs that it had at work; return the failures of those given up.
+
+        Once for each end: what follows may have to be written several times.
+        """
+        given_up: dict[str, Failure] = {}
         with self._lock:
-            were_sent = len(self._sent)
+            for job in self._jobs.unfinished():
+                if job.status != "processing" or job.id not in self._sent or job.is_unwanted:
+                    continue
+                strikes = self._strikes[job.id] = self._strikes.get(job.id, 0) + 1
+                if strikes >= _MOST_STRIKES and len(self._sent) == 1:
+                    message = f"the process that does the jobs {how} while it had this job alone, the last of {strikes}"
+                    given_up[job.id] = Failure("crash", "driver_died", f"{message} times.")
+        return given_up
+
+    def _mourn(self, given_up: Mapping[str, Failure]) -> None:
+        """Let the jobs wait again that a process had at work when it ended.
+
+        Args:
+            given_up: Failures of those that do not.
+        """
+        with self._lock:
             for job in self._jobs.unfinished():
                 if job.status != "processing" or job.id not in self._sent:
                     continue
-                strikes = self._strikes[job.id] = self._strikes.get(job.id, 0) + 1
-                if strikes >= _MOST_STRIKES and were_sent == 1:
-                    message = f"the process that does the jobs {how} while it had this job alone, the last of {strikes}"
-                    failure = Failure("crash", "driver_died", f"{message} times.")
+                failure = given_up.get(job.id)
+                if job.is_unwanted:
+                    self._jobs.put(_ended(job, status="cancelled"))
+                elif failure is not None:
                     self._jobs.put(_ended(job, status="failed", code=failure.code, message=failure.message))
-                    del self._strikes[job.id]
                 else:
                     self._jobs.put(replace(job, status="pending", changed=_now()))
                 self._sent.pop(job.id)
@@ -253,7 +303,6 @@ class JobFeed:
     def _end(self, over: RowOver) -> None:
         self._pause_s = _LEAST_PAUSE_S
         with self._lock:
-            went_alone = bool(self._suspects())
             job = self._jobs.get(over.id)
             if job.is_unfinished and job.attempts == over.attempt:
                 job = _ended(
@@ -274,11 +323,14 @@ class JobFeed:
                 self._jobs.put(job)
             for known in (self._sent, self._strikes, self._paces, self._progress):
                 known.pop(over.id, None)
-            self.offer(self._jobs.unfinished() if went_alone else [job])
+            if self._holds_back:
+                self._offer_all()
+            else:
+                self.offer([job])
 
 
 def _ended(job: ServiceJob, **outcome: object) -> ServiceJob:
-    return replace(job, changed=_now(), **outcome)
+    return replace(job, changed=_now(), is_unwanted=None, **outcome)
 
 
 def _now() -> float:

@@ -6,9 +6,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from lipwise_ray.errors import InputError, TransientError
+from lipwise_ray.errors import InputError, StorageError, TransientError
 from lipwise_ray.service.job_record import BatchItem, JobDraft, JsonObject, ServiceBatch, ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.row_reader import RowReader
@@ -35,6 +36,8 @@ class JobIntake:
         self._most = most
         self._is_open = is_open
         self._adding = threading.Lock()
+        self._half: list[str] = []
+        """Jobs of batches that have no record."""
 
     def check(self, draft: JobDraft) -> None:
         """Check a draft as `add` does, and add nothing.
@@ -79,17 +82,32 @@ class JobIntake:
         with self._adding:
             self._check_room(len(drafts))
             jobs = [self._job_of(draft, job_id, batch_id) for job_id, (_, draft) in zip(job_ids, drafts, strict=True)]
-            for job in jobs:
-                self._jobs.put(job)
-            self._jobs.put_batch(batch)  # last: without it none of them counts
+            try:
+                for job in jobs:
+                    self._jobs.put(job)
+                self._jobs.put_batch(batch)  # last: without it none of them counts
+            except StorageError:
+                self._half.extend(job_id for job_id in job_ids if job_id in self._jobs)
+                self._drop_half()
+                raise
         return batch, jobs
 
-    def again(self, job_id: str, changes: JsonObject) -> tuple[ServiceJob, ServiceJob]:
-        """Let a job that has ended wait once more; return it as it was, and as it is.
+    def _drop_half(self) -> None:
+        """Cancel the jobs of batches that could not be written to their ends: their clients ask once more."""
+        with self._jobs.changing, suppress(StorageError):  # then later; until then nobody begins them
+            while self._half:
+                job = self._jobs.get(self._half[-1])
+                if job.is_unfinished:
+                    self._jobs.put(replace(job, status="cancelled", changed=_now()))
+                self._half.pop()
+
+    def again(self, job_id: str, changes: JsonObject, clear: Callable[[ServiceJob], None]) -> ServiceJob:
+        """Let a job that has ended wait once more; return it as it is then.
 
         Args:
             job_id: Its id.
             changes: Columns that are to be otherwise; None takes one away.
+            clear: Takes the job as it was, before anything is written: takes away what would make it fail again.
 
         Raises:
             InputError: There is none of that id, or it has not ended (`job_unfinished`).
@@ -115,8 +133,9 @@ class JobIntake:
                 attempts=job.attempts + 1,
                 **dict.fromkeys(_OUTCOME),
             )
+            clear(job)
             self._jobs.put(again)
-        return job, again
+        return again
 
     def _job_of(self, draft: JobDraft, job_id: str, batch: str | None) -> ServiceJob:
         now = _now()
@@ -137,6 +156,7 @@ class JobIntake:
         )
 
     def _check_room(self, wanted: int) -> None:
+        self._drop_half()
         if not self._is_open():
             raise TransientError("closing", "", got="this server is about to stop", do="Ask again in a while")
         unfinished = self._jobs.unfinished_total

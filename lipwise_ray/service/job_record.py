@@ -69,6 +69,7 @@ class ServiceJob:
         stage: Kind of that task.
         blame: Party at fault (`scheduler.task.Blame`).
         verdict, reasons: Of the gate on its video; None where none was asked for, or it has none.
+        is_unwanted: Somebody cancelled it while it was at work, and its tasks have not let go of it yet.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -98,6 +99,7 @@ class ServiceJob:
     blame: Maybe[str] = None
     verdict: Maybe[str] = None
     reasons: Maybe[tuple[str, ...]] = None
+    is_unwanted: Maybe[bool] = None
 
     @property
     def is_unfinished(self) -> bool:

@@ -8,13 +8,13 @@ import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from pydantic import ConfigDict
 
-from lipwise_ray.errors import InputError, StateError
+from lipwise_ray.errors import InputError, StateError, TransientError
 from lipwise_ray.service.changes import Change, JobChanged
 from lipwise_ray.service.job_record import JobStatus, ServiceBatch, ServiceJob
 from lipwise_ray.state import layout
@@ -23,6 +23,7 @@ from lipwise_ray.state.store import Store, as_json, to_json
 
 _LOG = logging.getLogger("lipwise_ray")
 _READ_AT_A_TIME = 256
+Read = TypeVar("Read")
 _MOST_KEPT = 512
 """Records of jobs that have ended, in memory."""
 
@@ -61,6 +62,7 @@ class JobStore:
     Args:
         store: The state.
         tell: Is told of each job that is added, or has another status.
+        is_ours: Tells whether this process may write them still.
 
     Attributes:
         changing: Held by whoever changes a job, from reading it to writing it.
@@ -69,9 +71,15 @@ class JobStore:
         StorageError: The state cannot be read.
     """
 
-    def __init__(self, store: Store, tell: Callable[[Change], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tell: Callable[[Change], None] = lambda _: None,
+        is_ours: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self._tell = tell
+        self._is_ours = is_ours
         self.changing = threading.RLock()
         self._lock = threading.RLock()
         self._summaries: dict[str, JobSummary] = {}
@@ -106,14 +114,21 @@ class JobStore:
         """Write a job; it lasts when this returns.
 
         Raises:
+            TransientError: Another process writes them now.
             StorageError: The state cannot be written.
         """
+        self._check_ours()
         self._store.write(layout.service_job(job.id), to_json(record_of(job), keeps_secrets=True))
         with self._lock:
             before = self._summaries.get(job.id)
             self._note(job)
         if before is None or before.status != job.status:
             self._tell(JobChanged(job.id, job.status, job.batch))
+
+    def _check_ours(self) -> None:
+        if not self._is_ours():
+            got = "another server has taken over the state of this one"
+            raise TransientError("closing", "", got=got, do="Ask again in a while")
 
     def _note(self, job: ServiceJob) -> None:
         self._last_number = max(self._last_number, job.number)
@@ -232,8 +247,10 @@ class JobStore:
         """Write a batch; it lasts when this returns.
 
         Raises:
+            TransientError: Another process writes them now.
             StorageError: The state cannot be written.
         """
+        self._check_ours()
         self._store.write(layout.service_batch(batch.id), to_json(record_of(batch), keeps_secrets=True))
         with self._lock:
             self._batches.add(batch.id)
@@ -252,6 +269,24 @@ class JobStore:
         if batch is None:
             raise StateError("damaged_job", batch_id, got="the record of this batch is gone or damaged")
         return batch
+
+    def each(self, read: Callable[[str], Read], ids: Iterable[str]) -> list[Read]:
+        """Return records of these ids; one that was damaged is passed over, for it says nothing of the others.
+
+        Args:
+            read: Reads one: `get`, or `batch`.
+            ids: Their ids.
+
+        Raises:
+            StorageError: The state cannot be read.
+        """
+        found: list[Read] = []
+        for one in ids:
+            try:
+                found.append(read(one))
+            except StateError as error:
+                _LOG.warning("%s", error)
+        return found
 
     def has_batch(self, batch_id: str) -> bool:
         """Tell whether there is such a batch."""

@@ -13,6 +13,9 @@ from lipwise_ray.pipeline.manifest.row_table import BadRow, Row
 MOST_ROWS = 1_000
 """Of one run: what the state keeps of a run does not grow without end."""
 
+_MOST_HALTS = 3
+"""Runs in which nothing worked, after which a row that was at work in each of them is done alone."""
+
 _IDLE_S = 5.0
 _STEP_S = 0.5
 _RECORD_S = 1.0
@@ -36,6 +39,12 @@ class RowQueue:
         self._taken: dict[str, QueuedRow] = {}
         self._unwanted: set[str] = set()
         """Of those taken, the ones that somebody cancelled."""
+        self._told: set[str] = set()
+        """Of those, the ones that the run was told of."""
+        self._halts: dict[str, int] = {}
+        """Runs by row that ended with it at work because nothing worked."""
+        self._worked_since: set[str] = set()
+        """Of those, the ones after which some other row was done: the fault may be theirs."""
         self._added = 0
         self._is_closed = False
 
@@ -51,6 +60,8 @@ class RowQueue:
         with self._changed:
             if row_id in self._taken:
                 self._unwanted.add(row_id)
+            else:
+                self._halts.pop(row_id, None)
             return self._waiting.pop(row_id, None)
 
     def prioritise(self, row_id: str, priority: int) -> None:
@@ -85,42 +96,80 @@ class RowQueue:
     def take(self, at_work: Counter[str], patience_s: float) -> Row | None:
         """Return the next row: of the highest priority, then of the tenant with the fewest at work, then the oldest.
 
+        Rows that were at work when nothing worked come last. Where others are done and those still halt every run, each
+        of them is done alone, so that it ends by its own faults.
+
         Args:
             at_work: Rows at work by tenant.
             patience_s: Longest wait for a row, in seconds.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed, patience_s)
-            if self._is_closed or not self._waiting:
+            if self._is_closed or not self._waiting or any(self._goes_alone(row_id) for row_id in self._taken):
                 return None
             first = min(
                 self._waiting.values(),
-                key=lambda one: (-one.row.priority, at_work.get(one.row.tenant, 0), one.number),
+                key=lambda one: (
+                    self._halts.get(one.row.id, 0),
+                    -one.row.priority,
+                    at_work.get(one.row.tenant, 0),
+                    one.number,
+                ),
             )
+            if self._taken and self._goes_alone(first.row.id):
+                return None
             self._taken[first.row.id] = self._waiting.pop(first.row.id)
             return first.row
 
-    def ended(self, row_id: str) -> QueuedRow | None:
-        """Forget a row that has ended, and return it; None for one that was not taken."""
+    def _goes_alone(self, row_id: str) -> bool:
+        return self._halts.get(row_id, 0) >= _MOST_HALTS and row_id in self._worked_since
+
+    def ended(self, row_id: str, *, is_done: bool) -> QueuedRow | None:
+        """Forget a row that has ended, and return it; None for one that was not taken.
+
+        Args:
+            row_id: Its id.
+            is_done: It went well: rows can be done.
+        """
         with self._changed:
+            self._halts.pop(row_id, None)
+            self._worked_since = {*self._halts} if is_done else self._worked_since & self._halts.keys()
             self._unwanted.discard(row_id)
+            self._told.discard(row_id)
             return self._taken.pop(row_id, None)
 
-    def put_back(self) -> list[QueuedRow]:
-        """Let rows wait again that a run took and did not end; return those among them that somebody cancelled."""
+    def put_back(self, *, nothing_works: bool) -> list[QueuedRow]:
+        """Let rows wait again that a run took and did not end; return those among them that somebody cancelled.
+
+        Args:
+            nothing_works: That is why the run ended.
+        """
         with self._changed:
             cancelled = [self._taken.pop(one) for one in self._unwanted & self._taken.keys()]
             self._unwanted.clear()
+            self._told.clear()
+            for row_id in self._taken if nothing_works else ():
+                self._halts[row_id] = self._halts.get(row_id, 0) + 1
+            for queued in cancelled:
+                self._halts.pop(queued.row.id, None)
             self._waiting |= self._taken
             self._taken.clear()
             return cancelled
 
     def unwanted(self, at_work: Collection[str]) -> set[str]:
-        """Return the ids of rows at work that somebody cancelled, each once."""
+        """Return the ids of rows at work that somebody cancelled and of which the run was not told."""
         with self._changed:
-            found = self._unwanted.intersection(at_work)
-            self._unwanted -= found
-            return found
+            return self._unwanted.intersection(at_work) - self._told
+
+    def note_told(self, row_id: str) -> None:
+        """Note that the run was told to let go of a row; it may come to its end before it does."""
+        with self._changed:
+            self._told.add(row_id)
+
+    def was_told(self, row_id: str) -> bool:
+        """Tell whether the run was told to let go of a row."""
+        with self._changed:
+            return row_id in self._told
 
     def rows(self) -> list[Row]:
         """Return the rows that wait."""

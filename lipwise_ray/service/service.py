@@ -65,7 +65,8 @@ class Service:
         self._lease = lease
         self._lock = lock
         self._listeners = ChangeListeners()
-        self._jobs = JobStore(self.store, self._listeners.tell)
+        # One that was suspended sees no beat of its own lately, and looks before it writes.
+        self._jobs = JobStore(self.store, self._listeners.tell, lambda: lease.is_sure or lease.check())
         reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
         self._intake = JobIntake(self._jobs, reader, self.settings.service.queue, lambda: self._is_open)
         self._is_closed = self._works = False
@@ -148,9 +149,10 @@ class Service:
             if job.batch and not self._jobs.has_batch(job.batch):  # killed before its client had an answer
                 self._change(job, status="cancelled")
             elif job.status == "processing":
-                self._change(job, status="pending")
+                self._change(job, status="cancelled" if job.is_unwanted else "pending", is_unwanted=None)
         self._works = works
         if works:
+            self._lease.on_loss = self._close_feed
             self._feed.start()
 
     def close(self) -> None:
@@ -158,9 +160,12 @@ class Service:
         self._is_closed = True
         self.side_work.close()
         if self._works:
-            self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
+            self._close_feed()
         self._lease.release()
         self._lock.release()
+
+    def _close_feed(self) -> None:
+        self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
 
     @property
     def _is_open(self) -> bool:
@@ -258,13 +263,12 @@ class Service:
         batch: str | None = None,
         limit: int | None = None,
     ) -> list[ServiceJob]:
-        """Return jobs, the newest first; the arguments are those of `find`.
+        """Return jobs, the newest first, without those whose records were damaged; the arguments are those of `find`.
 
         Raises:
-            StateError: A record was damaged.
             StorageError: The state cannot be read.
         """
-        return [self._jobs.get(one.id) for one in self._jobs.find(statuses, ids, batch, limit)]
+        return self._jobs.each(self._jobs.get, [one.id for one in self._jobs.find(statuses, ids, batch, limit)])
 
     def counts(self) -> dict[JobStatus, int]:
         """Return the numbers of jobs by status."""
@@ -281,13 +285,12 @@ class Service:
         return self._jobs.batch(batch_id)
 
     def batches(self) -> list[ServiceBatch]:
-        """Return all batches, the newest first.
+        """Return all batches, the newest first, without those whose records were damaged.
 
         Raises:
-            StateError: A record was damaged.
             StorageError: The state cannot be read.
         """
-        return [self._jobs.batch(one) for one in self._jobs.batch_ids()]
+        return self._jobs.each(self._jobs.batch, self._jobs.batch_ids())
 
     def progress(self, job_id: str) -> JobProgress | None:
         """Return the progress of a job at work; None for others, and before its first frame."""
@@ -328,8 +331,10 @@ class Service:
             if job.status == "cancelled":
                 return job
             _refuse_ended(job)
+            is_waiting = job.status == "pending"  # the wish of another lasts too, whichever process ends before it
+            job = self._change(job, status="cancelled") if is_waiting else self._change(job, is_unwanted=True)
             self._feed.cancel(job_id)
-            return self._change(job, status="cancelled") if job.status == "pending" else job
+            return job
 
     def retry(self, job_id: str, changes: JsonObject | None = None) -> ServiceJob:
         """Ask for a job once more; what can be used of its earlier attempts is.
@@ -344,8 +349,7 @@ class Service:
             TransientError: The queue is full, or the service is about to stop.
             StorageError: The state cannot be written.
         """
-        job, again = self._intake.again(job_id, changes or {})
-        self._lift_quarantine(job)
+        again = self._intake.again(job_id, changes or {}, self._lift_quarantine)
         self._feed.offer([again])
         return again
 

@@ -74,6 +74,8 @@ class DriverLease:
         self._beats = 0
         self.about: Json = {}
         """Facts about the holder that its next beat shows."""
+        self.on_loss: Callable[[], None] = lambda: None
+        """Called, by the thread of the beats, once another driver has taken over."""
         self._beat()
         for old in _epochs(store):
             if old < self.epoch:
@@ -114,6 +116,7 @@ class DriverLease:
         while not self._ended.wait(self._beat_s):
             with suppress(LipwiseError, OSError):  # what others cannot see then makes this driver unsure
                 if not self.check():
+                    self.on_loss()
                     return
                 self._beat()
 

@@ -83,6 +83,15 @@ def test_a_request_ends_what_it_names(name: str | None, left: int, tmp_path: Pat
     assert [o.row_id for o in rows.listener.outcomes if o.record.get("code") == "cancelled"][:1] == [name or "r0"]
 
 
+def test_a_late_request_does_not_mean_a_later_row(tmp_path: Path) -> None:
+    """Of rows that are added meanwhile, one may come back because somebody wants it again: that one is done."""
+    rows = Rows(tmp_path, [1, 1, 1], most_chunks=100, most_rows=1)
+    rows.run.is_open = True
+    rows.store.write(layout.cancel("r2"), b"{}")
+    rows.work()
+    assert rows.run.totals["done"] == 3
+
+
 def test_as_many_rows_as_the_workers_need(tmp_path: Path) -> None:
     """Rows are begun as places come free, and no more than that wait in memory."""
     rows = Rows(tmp_path, [1] * 40, most_chunks=100, most_rows=3)

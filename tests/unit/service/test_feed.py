@@ -14,7 +14,7 @@ from lipwise_ray.errors import StorageError
 from lipwise_ray.service import feed as feeding
 from lipwise_ray.service.changes import Change, JobProgressed
 from lipwise_ray.service.feed import JobFeed
-from lipwise_ray.service.job_record import ServiceJob
+from lipwise_ray.service.job_record import BatchItem, ServiceBatch, ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.wire import (
     AddRow,
@@ -89,9 +89,7 @@ class Fed:
 
     def add(self, name: str) -> ServiceJob:
         """Add a job and offer it."""
-        job = ServiceJob(
-            id=name, created=1.0, changed=1.0, status="pending", columns={"id": name}, door="t", name="n", number=1
-        )
+        job = _job(name)
         self.jobs.put(job)
         self.feed.offer([job])
         return job
@@ -114,6 +112,12 @@ def fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fed]:
     fed.feed.start()
     yield fed
     fed.feed.close(20)
+
+
+def _job(name: str) -> ServiceJob:
+    return ServiceJob(
+        id=name, created=1.0, changed=1.0, status="pending", columns={"id": name}, door="t", name="n", number=1
+    )
 
 
 def _added(driver: ScriptedDriver) -> str:
@@ -226,3 +230,115 @@ def test_a_driver_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Mon
     fed.settled(driver, DriverStands())
     fed.feed.close(20)
     assert fed.feed.pid is None
+
+
+def test_a_cancelled_job_whose_driver_dies_is_cancelled(fed: Fed) -> None:
+    """Nobody does it once more: its client was told that it is cancelled."""
+    driver = fed.driver()
+    job = fed.add("a")
+    _added(driver)
+    fed.settled(driver, RowBegan("a", "r"))
+    fed.jobs.put(replace(fed.jobs.get(job.id), is_unwanted=True))
+    fed.feed.cancel("a")
+    driver.end_input()
+    fed.settled(fed.driver())
+    after = JobStore(fed.store).get("a")
+    assert (after.status, after.is_unwanted) == ("cancelled", None)
+
+
+def test_one_end_of_a_driver_counts_once(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it takes until its jobs are written down as waiting."""
+    driver, write = fed.driver(), fed.store.write
+    fed.add("a")
+    _added(driver)
+    fed.settled(driver, RowBegan("a", "r"))
+    refusals = iter([True] * 4)
+
+    def writes(key: str, data: bytes) -> None:
+        if next(refusals, False):
+            raise StorageError("state_write", key, got="no room")
+        write(key, data)
+
+    monkeypatch.setattr(fed.store, "write", writes)
+    driver.end_input()
+    assert _added(fed.driver()) == "a"
+    assert fed.jobs.get("a").status == "pending"
+
+
+def test_a_job_of_half_a_batch_is_not_begun(fed: Fed) -> None:
+    """Its batch may not be written to its end: then its client asks once more for all of it."""
+    driver = fed.driver()
+    fed.jobs.put(replace(_job("a"), batch="b1"))
+    fed.feed.offer(fed.jobs.unfinished())
+    fed.add("late")
+    assert _added(driver) == "late"
+    fed.jobs.put_batch(ServiceBatch(id="b1", created=1.0, door="t", items=(BatchItem("n", "a"),)))
+    fed.feed.offer(fed.jobs.unfinished())
+    assert _added(driver) == "a"
+
+
+def test_a_cancelled_suspect_blocks_nobody(fed: Fed) -> None:
+    """What ended drivers and was cancelled is not done alone any more: others are begun with the next driver."""
+    driver = fed.driver()
+    fed.add("bad")
+    for _ in range(2):
+        assert _added(driver) == "bad"
+        fed.settled(driver, RowBegan("bad", "r"))
+        driver.end_input()
+        driver = fed.driver()
+    assert _added(driver) == "bad"
+    fed.add("b")
+    fed.add("c")
+    fed.jobs.put(replace(fed.jobs.get("bad"), status="cancelled"))  # while it waits still
+    fed.feed.cancel("bad")
+    driver.end_input()
+    driver = fed.driver()
+    assert [_added(driver) for _ in "bc"] == ["b", "c"]
+
+
+def test_others_go_on_once_a_cancelled_suspect_is_let_go(fed: Fed) -> None:
+    """The driver that has it need not end for that."""
+    driver = fed.driver()
+    fed.add("bad")
+    for _ in range(2):
+        assert _added(driver) == "bad"
+        fed.settled(driver, RowBegan("bad", "r"))
+        driver.end_input()
+        driver = fed.driver()
+    assert _added(driver) == "bad"
+    fed.add("b")
+    fed.jobs.put(replace(fed.jobs.get("bad"), status="cancelled"))
+    fed.feed.cancel("bad")
+    assert driver.heard.get(timeout=20) == CancelRow("bad")
+    driver.say(RowOver(id="bad", attempt=1, status="cancelled"))
+    assert _added(driver) == "b"
+
+
+def test_a_message_that_nobody_expects_ends_nothing(fed: Fed) -> None:
+    """One of a job that there is not is passed over; the next one is heard."""
+    driver = fed.driver()
+    fed.add("a")
+    _added(driver)
+    fed.settled(driver, RowBegan("unknown", "r"), _done("unknown"), RowBegan("a", "r"), _done("a"))
+    assert fed.jobs.get("a").status == "completed"
+
+
+def test_a_refusal_that_is_over_is_no_problem_any_more(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is told of it while it lasts, and no longer."""
+    driver, write = fed.driver(), fed.store.write
+    fed.add("a")
+    fed.add("b")
+    fed.settled(driver)
+    problems: list[str] = []
+
+    def writes(key: str, data: bytes) -> None:
+        problems.append(fed.feed.problem)
+        if len(problems) == 1:
+            raise StorageError("state_write", key, got="no room")
+        write(key, data)
+
+    monkeypatch.setattr(fed.store, "write", writes)
+    fed.settled(driver, DriverStands(), _done("a"), _done("b"))
+    assert problems[0] == ""
+    assert "no room" in problems[1]
+    assert problems[2] == ""

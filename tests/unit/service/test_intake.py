@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.errors import InputError, LipwiseError, ManifestError, StateError, TransientError
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError, StateError, StorageError, TransientError
 from lipwise_ray.service.changes import Change, JobChanged
 from lipwise_ray.service.service import Service
-from lipwise_ray.state import layout
+from lipwise_ray.state import layout, lease
+from lipwise_ray.state.store import open_store, to_json
 from tests.support.service import draft, quiet_settings
 
 
@@ -206,3 +207,100 @@ def test_damage_of_one_record_is_its_own(folder: Path, service: Service) -> None
         assert [one.id for one in later.find()] == [jobs[1].id]
     finally:
         later.close()
+
+
+def test_a_wish_to_cancel_outlives_the_server(folder: Path, service: Service) -> None:
+    """A job at work whose server ends before its tasks let go of it is cancelled, and can be asked for once more."""
+    job = service.submit(draft(service.uploads))
+    service._change(job, status="processing")  # as the feed does once the driver has begun it
+    assert service.cancel(job.id).status == "processing"
+    service.close()
+    later = Service.open(folder, quiet_settings(), works=False)
+    try:
+        assert later.job(job.id).status == "cancelled"
+        assert later.retry(job.id).is_unwanted is None
+    finally:
+        later.close()
+
+
+class Refusals:
+    """Writes of a store that fail, counted from the first one."""
+
+    def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch, *failing: int) -> None:
+        self._write, self._failing, self._writes = service.store.write, failing, 0
+        monkeypatch.setattr(service.store, "write", self._writing)
+
+    def _writing(self, key: str, data: bytes) -> None:
+        self._writes += 1
+        if self._writes in self._failing:
+            raise StorageError("state_write", key, got="no room")
+        self._write(key, data)
+
+
+@pytest.mark.parametrize("failing", [(2,), (3,), (3, 4)])
+def test_a_batch_that_cannot_be_written_leaves_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch, failing: tuple[int, ...]
+) -> None:
+    """Its client asks once more, and nothing is done twice: jobs that were written are cancelled, if not at once."""
+    Refusals(service, monkeypatch, *failing)
+    drafts = [("a", draft(service.uploads)), ("b", draft(service.uploads))]
+    with pytest.raises(StorageError):
+        service.submit_many(drafts, door="test")
+    batch = service.submit_many(drafts, door="test")
+    assert {one.id for one in service.find(["pending"])} == {one.job_id for one in batch.items}
+
+
+def test_a_quarantine_that_cannot_be_lifted_keeps_the_job_as_it_was(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for it once more is told, and may ask again."""
+    job = service._change(service.submit(draft(service.uploads)), status="failed", task="probe:x/1")
+    refusals, remove = iter([True]), service.store.remove
+
+    def removes(key: str) -> None:
+        if next(refusals, False):
+            raise StorageError("state_write", key, got="no answer")
+        remove(key)
+
+    monkeypatch.setattr(service.store, "remove", removes)
+    with pytest.raises(StorageError):
+        service.retry(job.id)
+    assert service.job(job.id).status == "failed"
+    assert service.retry(job.id).attempts == 2
+
+
+def test_damage_of_one_record_hides_no_other(service: Service) -> None:
+    """Lists of jobs and of batches leave out what cannot be read, and have all else."""
+    jobs = [service.submit(draft(service.uploads)) for _ in range(2)]
+    batches = [service.submit_many([("a", draft(service.uploads))], door="test") for _ in range(2)]
+    for job in service.find():
+        service.cancel(job.id)
+    service.close()
+    later = Service.open(service.folder, quiet_settings(), works=False)
+    try:
+        later._jobs._kept.clear()  # as by the ends of some hundred other jobs
+        later.store.write(layout.service_job(jobs[0].id), b"{half")
+        later.store.write(layout.service_batch(batches[0].id), b"{half")
+        assert jobs[0].id not in {one.id for one in later.jobs()}
+        assert len(later.jobs()) == 3
+        assert later.batches() == [batches[1]]
+    finally:
+        later.close()
+
+
+def test_a_server_that_slept_while_another_took_over_writes_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clients are told to ask once more, and whoever asks for its health why it does nothing."""
+    job = service.submit(draft(service.uploads))
+    place = open_store(f"{service.store.address}/{layout.SERVICE_LOCK}")
+    place.write(layout.epoch(service._lease.epoch + 1), to_json({"run_id": "of another server"}))
+    slept_s = lease._clock_s() + 3600.0
+    monkeypatch.setattr(lease, "_clock_s", lambda: slept_s)
+    with pytest.raises(TransientError, match="another server has taken over"):
+        service.cancel(job.id)
+    assert service.job(job.id).status == "pending"
+    assert service.problem == "Another server took this state over."
+    with pytest.raises(TransientError):
+        service.submit(draft(service.uploads))
+    assert len(service.find()) == 1

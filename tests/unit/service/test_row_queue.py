@@ -37,21 +37,26 @@ def test_rows_that_a_run_left_wait_again() -> None:
         queue.take(Counter(), 0.0)
     assert queue.cancel("r2") is None
     assert queue.unwanted(["r9"]) == set()
-    assert queue.ended("r1") is not None
-    assert queue.ended("r1") is None
-    assert [one.row.id for one in queue.put_back()] == ["r2"]
+    assert queue.ended("r1", is_done=True) is not None
+    assert queue.ended("r1", is_done=True) is None
+    assert [one.row.id for one in queue.put_back(nothing_works=False)] == ["r2"]
     assert queue.cancel("r4") is not None
     assert [row.id for row in queue.rows()] == ["r3"]
 
 
 def test_one_that_is_cancelled_at_work_is_told_of_once() -> None:
-    """The run is asked for it, and not again when it is asked for once more."""
+    """It is named until the run was told, and stays cancelled where that run ends before it lets go of it."""
     queue = RowQueue()
     queue.add(_row(1), 1)
     queue.take(Counter(), 0.0)
     queue.cancel("r1")
     assert queue.unwanted(["r1"]) == {"r1"}
+    assert queue.unwanted(["r1"]) == {"r1"}  # the state could not be written
+    queue.note_told("r1")
     assert queue.unwanted(["r1"]) == set()
+    assert [one.row.id for one in queue.put_back(nothing_works=False)] == ["r1"]
+    assert queue.rows() == []
+    assert not queue.was_told("r1")
 
 
 def test_whoever_waits_is_woken() -> None:
@@ -112,3 +117,37 @@ def test_variants_are_those_that_differ() -> None:
     for row in (_row(1), _row(2), replace(_row(3), preset="fast")):
         queue.add(row, 1)
     assert [row.id for row in QueuedRows(queue).variants] == ["r2", "r3"]
+
+
+def _ids(queue: RowQueue) -> list[str]:
+    """Take all rows that are given now."""
+    found: list[str] = []
+    while (row := queue.take(Counter(), 0.0)) is not None:
+        found.append(row.id)
+    return found
+
+
+def test_rows_with_which_nothing_works_block_nobody() -> None:
+    """They come last, and once others are done each goes alone: it ends by itself, and the next one follows."""
+    queue = RowQueue()
+    for number in (1, 2, 3):
+        queue.add(_row(number, priority=9), 1)
+    for _ in range(3):
+        assert _ids(queue) == ["r1", "r2", "r3"]  # while nothing shows that it is they, all are tried together
+        queue.put_back(nothing_works=True)
+    assert _ids(queue) == ["r1", "r2", "r3"]
+    queue.put_back(nothing_works=False)
+    queue.add(_row(4), 1)
+    first = queue.take(Counter(), 0.0)
+    assert first is not None
+    assert first.id == "r4"
+    queue.ended("r4", is_done=True)
+    assert _ids(queue) == ["r1"]
+    queue.ended("r1", is_done=False)
+    assert _ids(queue) == ["r2"]
+    queue.add(_row(5), 1)
+    assert _ids(queue) == []
+    queue.ended("r2", is_done=True)
+    assert _ids(queue) == ["r5"]
+    queue.ended("r5", is_done=True)
+    assert _ids(queue) == ["r3"]

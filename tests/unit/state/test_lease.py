@@ -74,11 +74,14 @@ def test_a_stale_driver_notices(tmp_path: Path) -> None:
     """A driver that slept while another took over no longer holds the lease, and does not take it back."""
     store = LocalStore(tmp_path)
     lease = DriverLease(store, "slept", beat_s=0.1)
+    told = threading.Event()
+    lease.on_loss = told.set
     _elsewhere(store, lease.epoch + 1)
     deadline = time.monotonic() + 5
     while lease.held:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    assert told.wait(5)
     lease.release()
     assert read_json(store, layout.beat(lease.epoch + 1)) == {"beat": 1, "released": False}
 
