@@ -58,6 +58,7 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
             "progress": service.progress(job_id),
             "figures": _figures(result),
             "course": _course(result),
+            "is_lse": bool(result and result.sync and result.sync.after and result.sync.after.lse_c is not None),
             "audio": _audio(result),
             "at_fault": _AT_FAULT.get(job.blame or "", ""),
             "columns": {name: value for name, value in job.columns.items() if name not in _OURS},

@@ -81,7 +81,7 @@ export class LiveVideo {
         for (const name of playlist.split("\n").filter((line) => line && !line.startsWith("#"))) {
           if (added.has(name)) continue;
           const part = await fetch(new URL(name, this.address));
-          if (!part.ok) return;
+          if (!part.ok) return source.endOfStream();
           await add(await part.arrayBuffer());
           added.add(name);
         }
@@ -91,7 +91,7 @@ export class LiveVideo {
         }
         await later(AGAIN_MS);
         const answer = await fetch(this.address);
-        if (!answer.ok) return;
+        if (!answer.ok) return source.endOfStream(); // the row has ended: what was fetched plays to its end
         playlist = await answer.text();
       }
     } catch {
