@@ -127,7 +127,7 @@ def _figures(result: DubResult | None) -> list[tuple[str, str, str]]:
         ("LSE-C, higher is better", _number(sync.before, "lse_c"), _number(sync.after, "lse_c")),
         ("LSE-D, lower is better", _number(sync.before, "lse_d"), _number(sync.after, "lse_d")),
         (
-            "confidence of another scorer",
+            "confidence, higher is better",
             _number(sync.before, "sync_confidence"),
             _number(sync.after, "sync_confidence"),
         ),

@@ -76,7 +76,7 @@ def test_the_playlist_ends_before_the_first_chunk_that_is_missing(at_work: AtWor
 
 
 def test_what_is_not_rendered_is_not_there(at_work: AtWork) -> None:
-    """Each absence is the same refusal, which asks to wait: a waiting job, no first chunk, no audio, another attempt."""
+    """Each absence is the same refusal: of a job that waits, another attempt, a chunk that is none, or not yet."""
     video, job, records = LiveVideo(at_work.store), at_work.job, at_work.records
     for other in (replace(job, status="pending"), replace(job, job_id=None), replace(job, job_id="0" * 24)):
         _is_refused(lambda other=other: video.playlist(other))
