@@ -12,7 +12,7 @@ import av
 import av.error
 import numpy as np
 
-from lipwise_ray.errors import SegmentError
+from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.join import SegmentFile
 from lipwise_ray.media.timeline import Timeline
@@ -85,7 +85,7 @@ def live_part(segment: SegmentFile, timeline: Timeline, first: int, sound: Path 
                     packets = _heard(heard, track, start_s, stop_s if last < len(timeline.pts) else None)
                     target.mux([*_shown(source, segment, timeline, first, video)])
                     target.mux([*packets])
-    except (av.error.FFmpegError, ValueError) as error:
+    except (MediaError, av.error.FFmpegError, ValueError, IndexError) as error:  # the last of one without a video
         raise SegmentError("live_part", str(segment.path), got=f"cannot be shown: {error}") from error
     return _split(whole.getvalue())
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +16,19 @@ from lipwise_ray.service.job_record import ServiceJob
 from tests.support.service_site import Site
 from tests.support.studio import chromium, ended, studio, submitted
 
-pytestmark = pytest.mark.slow
-
 FRAME_S = 1 / 25
 _TIMES = "['before', 'after'].map((name) => document.querySelector(`[data-video=${name}]`).currentTime)"
 _LIVE = "document.querySelector('#live video')"
 _WAIT_S = 120.0
+_QUICK = (
+    "engine.keep_segments=true",
+    "gate.min_sharpness=8",
+    "chunk.length_s=0.6",
+    'restore.model="none"',
+    "composite.occlusion=false",
+    'encode.preset="ultrafast"',
+)
+_SHORT = {"end": 2.4, "length": "video"}
 
 
 @dataclass
@@ -32,11 +42,10 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Generator[Shown]:
-    settings = ("engine.keep_segments=true", "gate.min_lse_c=99", "chunk.length_s=0.6")
-    with studio(tmp_path_factory.mktemp("studio") / "s", *settings) as site:
+    with studio(tmp_path_factory.mktemp("studio") / "s", *_QUICK) as site:
         noise = site.service.uploads / "noise.mp4"
         noise.write_bytes(bytes(range(256)) * 20)
-        done = submitted(site, "presenter", **{"composite.feather": 0.2})
+        done = submitted(site, "presenter", **_SHORT, **{"composite.feather": 0.2})
         failed = submitted(site, "noise", video=str(noise))
         yield Shown(site, ended(site, done), ended(site, failed))
 
@@ -59,7 +68,7 @@ def page(browser: Any) -> Generator[Any]:
 
 
 def _until(page: Any, expression: str) -> None:
-    """Wait until it holds; the page's own policy forbids what Playwright would put into it."""
+    """Wait until it holds; the page's policy forbids the function that `wait_for_function` would put into it."""
     until = time.monotonic() + _WAIT_S
     while not page.evaluate(expression):
         assert time.monotonic() < until, expression
@@ -70,6 +79,7 @@ def _opened(page: Any, shown: Shown) -> None:
     page.goto(f"{shown.site.url}/rows/{shown.done.id}")
     _until(page, "document.querySelector('[data-video=after]').readyState >= 3")
     _until(page, "document.querySelector('[data-video=before]').readyState >= 3")
+    _until(page, "document.querySelector('.player').dataset.playing")
 
 
 def _apart(page: Any) -> float:
@@ -128,7 +138,8 @@ def test_a_row_says_what_the_gate_found(page: Any, shown: Shown) -> None:
     """Its verdict and its reasons stand on the page, and its settings where it can be run again."""
     page.goto(f"{shown.site.url}/rows/{shown.done.id}")
     assert "gate: check" in page.locator("h1").inner_text()
-    assert "LSE-C" in page.locator("section.warn").inner_text()
+    assert "sharpness of the mouth" in page.locator("section.warn").inner_text()
+    assert "its figures are no LSE" in page.locator("[aria-label=Figures]").inner_text()
     assert page.locator("#settings").input_value() == "composite.feather = 0.2\n"
 
 
@@ -143,21 +154,59 @@ def test_a_failed_row_says_why(page: Any, shown: Shown) -> None:
     assert str(shown.site.folder) not in page.content()
 
 
-def test_a_row_at_work_can_be_watched(page: Any, shown: Shown) -> None:
-    """Its first part plays before the last one is rendered."""
-    job = submitted(shown.site, "live", **{"composite.feather": 0.21})
-    page.goto(f"{shown.site.url}/rows/{job.id}")
-    _until(page, f"{_LIVE} && !{_LIVE}.hidden")
-    page.evaluate(f"{_LIVE}.play()")
-    _until(page, f"{_LIVE}.currentTime > 0.3 && {_LIVE}.videoWidth > 0")
-    ended(shown.site, job)
+def test_keys_leave_to_the_focused_element_what_is_its_own(page: Any, shown: Shown) -> None:
+    """Space presses the button that has the focus and plays elsewhere; arrows move a slider that has it."""
+    _opened(page, shown)
+    page.locator("[data-do=loop]").focus()
+    page.keyboard.press(" ")
+    assert page.locator("[data-do=loop]").inner_text() == "Loop ends here"
+    assert page.evaluate("document.querySelector('[data-video=after]').paused")
+    page.locator("[data-part=wipe]").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("[data-part=wipe]").input_value() == "51"
+    assert page.evaluate(_TIMES)[1] == 0
+    page.keyboard.press("k")
+    _until(page, "!document.querySelector('[data-video=after]').paused")
 
 
-def test_parts_play_in_a_browser_without_hls(page: Any, shown: Shown) -> None:
-    """They go into a media source, picture and sound, and the video is as long as the finished one."""
-    job = shown.site.service._change(shown.done, status="processing")  # as it was just before its end
+@contextmanager
+def _standing(shown: Shown, playlist_has: str, name: str, feather: float) -> Generator[ServiceJob]:
+    """Have a row rendered until its playlist has it; the driver then stands still, as the page sees it, at that."""
+    job, site = submitted(shown.site, name, **_SHORT, **{"composite.feather": feather}), shown.site
+    until = time.monotonic() + _WAIT_S
+    while playlist_has not in site.asked("GET", f"/studio/rows/{job.id}/live.m3u8").text:
+        assert time.monotonic() < until
+        assert site.service.job(job.id).is_unfinished, "it was done before it could be watched"
+        time.sleep(0.01)
+    driver = site.service.driver_pid
+    assert driver is not None
+    os.kill(driver, signal.SIGSTOP)
     try:
+        yield job
+    finally:
+        os.kill(driver, signal.SIGCONT)
+        ended(site, job)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_hls", [True, False])
+def test_a_row_at_work_can_be_watched(page: Any, shown: Shown, *, has_hls: bool) -> None:
+    """Its first part plays, picture and sound, before the last one is rendered; with the browser's HLS or without."""
+    if not has_hls:
         page.add_init_script("HTMLMediaElement.prototype.canPlayType = () => ''")
+    with _standing(shown, "/0.m4s", f"live-{has_hls}", 0.21 if has_hls else 0.22) as job:
+        assert "#EXT-X-ENDLIST" not in shown.site.asked("GET", f"/studio/rows/{job.id}/live.m3u8").text
+        page.goto(f"{shown.site.url}/rows/{job.id}")
+        _until(page, f"{_LIVE} && !{_LIVE}.hidden")
+        page.evaluate(f"{_LIVE}.play()")
+        _until(page, f"{_LIVE}.currentTime > 0.3 && {_LIVE}.videoWidth > 0 && {_LIVE}.webkitAudioDecodedByteCount > 0")
+
+
+@pytest.mark.slow
+def test_parts_are_the_finished_video(page: Any, shown: Shown) -> None:
+    """In a media source they begin at its first frame and are as long as the finished one."""
+    page.add_init_script("HTMLMediaElement.prototype.canPlayType = () => ''")
+    with _standing(shown, "#EXT-X-ENDLIST", "parts", 0.23) as job:
         page.goto(f"{shown.site.url}/rows/{job.id}")
         _until(page, f"{_LIVE}.buffered.length && {_LIVE}.duration < 1000")
         start, end, length = page.evaluate(f"[{_LIVE}.buffered.start(0), {_LIVE}.buffered.end(0), {_LIVE}.duration]")
@@ -167,10 +216,9 @@ def test_parts_play_in_a_browser_without_hls(page: Any, shown: Shown) -> None:
         assert abs(length - shown.done.duration_s) < 0.1
         page.evaluate(f"{_LIVE}.play()")
         _until(page, f"{_LIVE}.currentTime > 0.3 && {_LIVE}.webkitAudioDecodedByteCount > 0")
-    finally:
-        shown.site.service._change(job, status="completed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault_for_those_who_cannot_see_it(browser: Any, shown: Shown, scheme: str) -> None:
     """axe-core finds none, at the width of a desk and of a phone; nothing is wider than the phone."""

@@ -21,6 +21,7 @@ class CertaintyCourse:
         least, most: Bounds of its height.
         lowest_s: Seconds at which the certainty is lowest.
         lowest: The certainty there.
+        has_gaps: Some second was not measured.
     """
 
     drawing: Markup
@@ -28,6 +29,7 @@ class CertaintyCourse:
     most: float
     lowest_s: float
     lowest: float
+    has_gaps: bool
 
 
 def certainty_course(values: Sequence[float | None], lasting_s: float) -> CertaintyCourse | None:
@@ -47,9 +49,9 @@ def certainty_course(values: Sequence[float | None], lasting_s: float) -> Certai
         if is_known:
             shapes += _stretch([(second, value or 0.0) for second, value in group], lasting_s, least, most)
     svg = Markup('<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>').format(
-        _WIDTH, _HEIGHT, f"Certainty by second, {lowest:.1f} to {most:.1f}", Markup("").join(shapes)
+        _WIDTH, _HEIGHT, f"Certainty by second, {lowest:.2f} to {most:.2f}", Markup("").join(shapes)
     )
-    return CertaintyCourse(svg, least, most, lowest_s, lowest)
+    return CertaintyCourse(svg, least, most, lowest_s, lowest, len(known) < len(values))
 
 
 def _stretch(stretch: list[tuple[int, float]], lasting_s: float, least: float, most: float) -> list[Markup]:

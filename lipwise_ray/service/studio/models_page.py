@@ -51,6 +51,8 @@ def router(service: Service, shell: StudioShell, models: Path | None) -> APIRout
             is_here = registry.installed(name)
             line = ModelLine(name, entry, is_here, "" if is_here else how_to_get(name, entry))
             by_network.setdefault(entry.network, []).append(line)
-        return shell.page(request, "models.html.jinja", _HERE, {"by_network": by_network})
+        lines = [line for found in by_network.values() for line in found]
+        values = {"by_network": by_network, "installed": sum(line.is_here for line in lines), "total": len(lines)}
+        return shell.page(request, "models.html.jinja", _HERE, values)
 
     return routes

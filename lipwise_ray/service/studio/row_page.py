@@ -58,6 +58,7 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
             "progress": service.progress(job_id),
             "figures": _figures(result),
             "course": _course(result),
+            "is_lse": bool(result and result.sync and result.sync.after and result.sync.after.lse_c is not None),
             "audio": _audio(result),
             "at_fault": _AT_FAULT.get(job.blame or "", ""),
             "columns": {name: value for name, value in job.columns.items() if name not in _OURS},
@@ -126,7 +127,7 @@ def _figures(result: DubResult | None) -> list[tuple[str, str, str]]:
         ("LSE-C, higher is better", _number(sync.before, "lse_c"), _number(sync.after, "lse_c")),
         ("LSE-D, lower is better", _number(sync.before, "lse_d"), _number(sync.after, "lse_d")),
         (
-            "confidence of another scorer",
+            "confidence, higher is better",
             _number(sync.before, "sync_confidence"),
             _number(sync.after, "sync_confidence"),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any, cast
@@ -12,6 +13,8 @@ from pydantic import JsonValue
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS
 from lipwise_ray.service.job_record import JsonObject
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def overrides_of(text: str) -> JsonObject:
@@ -25,10 +28,14 @@ def overrides_of(text: str) -> JsonObject:
     """
     try:
         tree = tomllib.loads(text)
+        json.dumps(tree, allow_nan=False)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             "bad_toml", "settings", got=f"not TOML: {error}", do='Write it as section.key = "value"'
         ) from error
+    except (TypeError, ValueError) as error:
+        got = "a date, a time or a number without bounds is among them, which no setting takes"
+        raise SettingsError("bad_toml", "settings", got=got, do="Write a text, a number, true or false") from error
     columns: JsonObject = {}
     for section, values in tree.items():
         if not isinstance(values, Mapping):
@@ -50,7 +57,9 @@ def text_of(columns: Mapping[str, JsonValue]) -> str:
     Args:
         columns: Those of the row; the ones with a dot in their name are settings.
     """
-    return "".join(f"{name} = {_shown(value)}\n" for name, value in columns.items() if is_setting(name))
+    return "".join(
+        f"{name} = {_shown(value)}\n" for name, value in columns.items() if is_setting(name) and value is not None
+    )
 
 
 def is_setting(name: str) -> bool:
@@ -60,16 +69,28 @@ def is_setting(name: str) -> bool:
 
 def _shown(value: JsonValue) -> str:
     """Return a column's value as TOML: a table stands in it as `_inline` wrote it."""
-    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
-        return value
-    return _inline(value)
+    return str(value) if _is_table(value) else _inline(value)
+
+
+def _is_table(value: JsonValue) -> bool:
+    """Tell whether a cell is a table as TOML has it within a line; a text in braces, such as a pattern, is none."""
+    if not isinstance(value, str) or "\n" in value:
+        return False
+    try:
+        return isinstance(tomllib.loads(f"it = {value}")["it"], dict)
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _inline(value: Any) -> str:  # noqa: ANN401  # whatever TOML has
     """Return a value as TOML has it within a line, which is how a row's cell holds a table."""
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, Any]", value).items()
-        return "{" + ", ".join(f"{name} = {_inline(one)}" for name, one in pairs) + "}"
+        return "{" + ", ".join(f"{_key(name)} = {_inline(one)}" for name, one in pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, cast("list[Any]", value))) + "]"
-    return json.dumps(value, default=str, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _inline(name)

@@ -27,7 +27,9 @@ export class LiveVideo {
     this.note = note;
     this.address = new URL(address, location.href);
     this.hasBegun = false;
+    this.isLost = false;
     video.addEventListener("error", () => this.fail());
+    video.addEventListener("loadedmetadata", () => this.show());
   }
 
   get isWatched() {
@@ -40,19 +42,25 @@ export class LiveVideo {
     const answer = await fetch(this.address).catch(() => null);
     if (!answer?.ok || this.hasBegun) return;
     this.hasBegun = true;
-    this.video.hidden = false;
-    this.note.textContent = "What is rendered so far; it goes on as parts are done.";
     if (this.video.canPlayType(HLS)) this.video.src = this.address;
     else await this.load(await answer.text());
   }
 
+  /** The element comes once it has a picture: whoever presses play before a second attempt at loading would be cut off. */
+  show() {
+    if (this.isLost) return;
+    this.video.hidden = false;
+    this.note.textContent = "What is rendered so far; it goes on as parts are done.";
+  }
+
   fail() {
-    if (!this.hasBegun || this.video.hidden) return;
+    if (!this.hasBegun || this.isLost) return;
     if (this.video.currentSrc.startsWith("blob:") || !window.MediaSource) this.giveUp();
     else fetch(this.address).then(async (answer) => (answer.ok ? this.load(await answer.text()) : this.giveUp()), () => this.giveUp());
   }
 
   giveUp() {
+    this.isLost = true;
     this.video.hidden = true;
     this.note.textContent = "This browser cannot show what is rendered so far; the whole video can be played or saved at the end.";
   }
@@ -81,7 +89,7 @@ export class LiveVideo {
         for (const name of playlist.split("\n").filter((line) => line && !line.startsWith("#"))) {
           if (added.has(name)) continue;
           const part = await fetch(new URL(name, this.address));
-          if (!part.ok) return;
+          if (!part.ok) return source.endOfStream();
           await add(await part.arrayBuffer());
           added.add(name);
         }
@@ -91,7 +99,7 @@ export class LiveVideo {
         }
         await later(AGAIN_MS);
         const answer = await fetch(this.address);
-        if (!answer.ok) return;
+        if (!answer.ok) return source.endOfStream(); // the row has ended: what was fetched plays to its end
         playlist = await answer.text();
       }
     } catch {

@@ -34,12 +34,11 @@ function speedAt(clock, seconds) {
 export class Player {
   /**
    * @param {HTMLElement} root holds two videos (`data-video="before"`, `"after"`), the buttons and the seek bar.
-   * @param {{fps: number, clock: number[][]}} facts of the dubbed video.
    */
-  constructor(root, facts) {
+  constructor(root) {
     this.root = root;
-    this.fps = facts.fps > 0 ? facts.fps : 25;
-    this.clock = facts.clock ?? [];
+    this.fps = 25;
+    this.clock = [];
     this.after = root.querySelector('[data-video="after"]');
     this.before = root.querySelector('[data-video="before"]');
     this.bar = root.querySelector('[data-part="seek"]');
@@ -50,6 +49,14 @@ export class Player {
     this.wire();
     this.hear("after");
     this.follow();
+  }
+
+  /** @param {{fps: number, clock: number[][]}} facts of the dubbed video. */
+  setClock({ fps, clock }) {
+    if (fps > 0) this.fps = fps;
+    this.clock = clock;
+    if (!this.isPlaying) this.align();
+    this.show();
   }
 
   get isPlaying() {

@@ -1,6 +1,12 @@
 // What every page of the studio has: the theme, keys, messages, errors of requests.
 
-const typing = (target) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName));
+/** Whether a key is the focused element's own: text in a field, the arrows of a slider, the space of a button. */
+function isTaken({ key, target }) {
+  if (!(target instanceof HTMLElement)) return false;
+  if (target.matches("button, summary")) return key === " ";
+  if (target.matches('input[type="range"]')) return key.startsWith("Arrow");
+  return target.isContentEditable || target.matches("input, select, textarea");
+}
 
 /** Shows a message for some seconds, and reads it aloud. */
 export function say(text, isBad = false) {
@@ -24,13 +30,13 @@ export async function reasonOf(answer) {
 
 const keys = new Map();
 
-/** Gives a key to a page: `act` is called where nobody is typing. */
+/** Gives a key to a page: `act` is called where the focused element has no use for it. */
 export function onKey(key, act) {
   keys.set(key, act);
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isTaken(event)) return;
   const act = keys.get(event.key);
   if (!act) return;
   event.preventDefault();
