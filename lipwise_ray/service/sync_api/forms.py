@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import cast
 
 from pydantic import JsonValue, TypeAdapter
 from starlette.concurrency import run_in_threadpool
@@ -71,6 +72,22 @@ async def request_of_form(form: FormData, assets: AssetStore, kept: Callable[[As
         RequestError: A field is unknown, twice there or impossible, or a file is no media file.
         StorageError: The disk or the state refuses.
     """
+    body, files = await run_in_threadpool(_fields_of, form)
+    inputs = [*cast("list[JsonValue]", body.get("input") or [])]
+    for name, file in files:
+        asset = await run_in_threadpool(assets.add, file.file, file.filename or name, file.content_type or "")
+        kept(asset)
+        kind = "image" if name == "video" and asset.media and asset.media.kind == "IMAGE" else name
+        inputs.append({"type": kind, "assetId": asset.id})
+    return await run_in_threadpool(_checked_request, {**body, "input": inputs or None})
+
+
+def _fields_of(form: FormData) -> tuple[dict[str, JsonValue], list[tuple[str, UploadFile]]]:
+    """Return the request that a form's fields are, and its files: nothing else is wrong with them.
+
+    Raises:
+        RequestError: A field is unknown, twice there or impossible.
+    """
     body: dict[str, JsonValue] = {}
     for name, values in _by_name(form).items():
         value = values[0]
@@ -91,16 +108,14 @@ async def request_of_form(form: FormData, assets: AssetStore, kept: Callable[[As
     if not isinstance(given, list | None):
         raise RequestError("invalid_request", "input", got="is no list")
     files = [(name, file) for name in _FILES if isinstance(file := form.get(name), UploadFile)]
-    inputs = [*(given or [])]
     # Whatever else is wrong is found before files are looked at and kept.
     placed: list[JsonValue] = [{"type": name, "assetId": "file"} for name, _ in files]
-    checked(_REQUEST, _ANY.dump_json({**body, "input": [*inputs, *placed] or None}))
-    for name, file in files:
-        asset = await run_in_threadpool(assets.add, file.file, file.filename or name, file.content_type or "")
-        kept(asset)
-        kind = "image" if name == "video" and asset.media and asset.media.kind == "IMAGE" else name
-        inputs.append({"type": kind, "assetId": asset.id})
-    return checked(_REQUEST, _ANY.dump_json({**body, "input": inputs or None}))
+    _checked_request({**body, "input": [*(given or []), *placed] or None})
+    return body, files
+
+
+def _checked_request(body: dict[str, JsonValue]) -> GenerationRequest:
+    return checked(_REQUEST, _ANY.dump_json(body))
 
 
 def _by_name(form: FormData) -> Mapping[str, list[UploadFile | str]]:

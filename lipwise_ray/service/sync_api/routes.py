@@ -170,7 +170,7 @@ class _Handlers:
                     yield await request_of_form(form, self._desk.assets, sent.append), sent
                 return
             _refuse_fields(kind)
-            yield parse_request(await request.body()), sent
+            yield await run_in_threadpool(parse_request, await request.body()), sent
         except BaseException:
             await run_in_threadpool(self._desk.forget, sent)
             raise

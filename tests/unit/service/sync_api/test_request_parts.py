@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lipwise_ray.faces.tracks import read_tracks
 from lipwise_ray.service.sync_api.batch_lines import batch_lines
 from lipwise_ray.service.sync_api.box_tracks import BoxTracks, tracks_of_boxes
 from lipwise_ray.service.sync_api.catalogue import listed_models, preset_of
+from lipwise_ray.service.sync_api.request import parse_request
 from lipwise_ray.service.web_errors import status_of
 from lipwise_ray.values import Size
 
@@ -112,3 +114,18 @@ def test_lines_that_are_no_requests_are_named(data: str, message: str, status: i
     with pytest.raises(RequestError, match=message) as refused:
         batch_lines(data.encode())
     assert status_of(refused.value) == status
+
+
+def test_a_body_of_many_faults_is_answered_with_little_memory() -> None:
+    """A list with a fault in each place is refused by its first: a client cannot fill the memory by a small body."""
+    zeros = f'{{"active_speaker_detection": {{"bounding_boxes": [{",".join("0" * 60_000)}]}}}}'
+    body = f'{{"model": "fast", "input": [{{"type": "video", "url": "x"}}], "options": {zeros}}}'
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError) as refused:
+            parse_request(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(refused.value).count("bounding_boxes") == 1
+    assert peak < 1_000_000
