@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -280,14 +280,14 @@ class Service:
         """
         return self._jobs.batch(batch_id)
 
-    def batches(self) -> list[ServiceBatch]:
-        """Return all batches, the newest first.
+    def batches(self) -> Iterator[ServiceBatch]:
+        """Yield all batches, the newest first; each is read when it is asked for.
 
         Raises:
             StateError: A record was damaged.
             StorageError: The state cannot be read.
         """
-        return [self._jobs.batch(one) for one in self._jobs.batch_ids()]
+        return map(self._jobs.batch, self._jobs.batch_ids())
 
     def progress(self, job_id: str) -> JobProgress | None:
         """Return the progress of a job at work; None for others, and before its first frame."""
