@@ -34,6 +34,7 @@ class JobSummary:
     id: str
     status: JobStatus
     created: float
+    changed: float
     name: str
     batch: str | None
 
@@ -117,7 +118,7 @@ class JobStore:
 
     def _note(self, job: ServiceJob) -> None:
         self._last_number = max(self._last_number, job.number)
-        self._summaries[job.id] = JobSummary(job.id, job.status, job.created, job.name, job.batch)
+        self._summaries[job.id] = JobSummary(job.id, job.status, job.created, job.changed, job.name, job.batch)
         if job.is_unfinished:
             self._unfinished[job.id] = job
             self._kept.pop(job.id, None)
