@@ -120,7 +120,9 @@ class Service:
             do = "Name another folder or prefix"
             raise SettingsError("out_in_state", "--out", got=f"{out} is the state {state}, or lies in it", do=do)
         try:
-            (place / "uploads").mkdir(parents=True, exist_ok=True)
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (place / "uploads").mkdir(exist_ok=True)
+            (place / "uploads").chmod(0o700)  # whoever made it: what clients send is nobody else's
         except OSError as error:
             got = f"cannot be made: {os_reason(error)}"
             raise StateError("no_state", str(place), got=got, do="Name another folder") from error
