@@ -16,6 +16,7 @@ from lipwise_ray.errors import RequestError
 from lipwise_ray.service.asset_record import Asset
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.sync_api.request import GenerationRequest, checked
+from lipwise_ray.service.upload import refused_by_disk
 
 FORM = "multipart/form-data"
 _MOST_FILES, _MOST_FIELDS, _MOST_FIELD_BYTES = 3, 32, 1 << 20
@@ -28,18 +29,22 @@ _REQUEST = TypeAdapter(GenerationRequest)
 
 
 @asynccontextmanager
-async def read_form(request: Request, most_files: int = _MOST_FILES) -> AsyncGenerator[FormData]:
+async def read_form(request: Request, assets: AssetStore, most_files: int = _MOST_FILES) -> AsyncGenerator[FormData]:
     """Read the fields and files of a form; files are on the disk where they are large, and gone at the end.
 
     Args:
         request: The request.
+        assets: Takes its files.
         most_files: Files that it may have.
 
     Raises:
         RequestError: It is no form, or larger than one may be.
+        StorageError: There is no room for it on the disk, or that refuses.
     """
     if not request.headers.get("content-type", "").lower().startswith(FORM):
         raise RequestError("bad_request", "the body", got=f"is no {FORM}", do="Send it as a form with files")
+    stated = request.headers.get("content-length", "")
+    assets.check_room(2 * int(stated) if stated.isdigit() else 0)  # files lie there twice while they are copied
     parser = MultiPartParser(
         request.headers,
         request.stream(),
@@ -48,7 +53,8 @@ async def read_form(request: Request, most_files: int = _MOST_FILES) -> AsyncGen
         max_part_size=_MOST_FIELD_BYTES,
     )
     try:
-        form = await parser.parse()
+        with refused_by_disk():
+            form = await parser.parse()
     except MultiPartException as error:
         is_beyond = error.message.startswith(_BEYOND)
         raise RequestError(

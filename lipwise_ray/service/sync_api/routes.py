@@ -103,7 +103,7 @@ class _Handlers:
 
     async def create_batch(self, request: Request) -> Batch | BatchValidated:
         """Make a generation of each line of a file, or of none where a line cannot be done."""
-        async with read_form(request, most_files=1) as form:
+        async with read_form(request, self._desk.assets, most_files=1) as form:
             fields = {name: form.getlist(name) for name in form}
             if unknown := fields.keys() - {"input", "webhook_url", "dry_run"}:
                 raise RequestError("invalid_request", min(unknown), got="unknown field")
@@ -168,7 +168,7 @@ class _Handlers:
         kind, sent = request.headers.get("content-type", "").lower(), list[Asset]()
         try:
             if kind.startswith(FORM):
-                async with read_form(request) as form:
+                async with read_form(request, self._desk.assets) as form:
                     yield await request_of_form(form, self._desk.assets, sent.append), sent
                 return
             _refuse_fields(kind)
