@@ -27,7 +27,7 @@ Second: TypeAlias = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Pixel: TypeAlias = Annotated[float, Field(ge=-1_000_000, le=1_000_000, allow_inf_nan=False)]
 Box: TypeAlias = Annotated[list[Pixel], Field(min_length=4, max_length=4)]
 # Of a long list the first fault is enough: to tell of each takes five hundred times the memory of the request.
-Boxes: TypeAlias = Annotated[list[Box | None], Field(min_length=1, max_length=_MOST_BOXES, fail_fast=True)]
+BoxList: TypeAlias = Annotated[list[Box | None], Field(min_length=1, max_length=_MOST_BOXES, fail_fast=True)]
 
 
 class RequestPart(BaseModel):
@@ -96,7 +96,7 @@ class ActiveSpeaker(RequestPart):
     auto_detect: bool | None = None
     frame_number: Annotated[int, Field(ge=0, le=99_999_999)] | None = None
     coordinates: Annotated[list[Pixel], Field(min_length=2, max_length=2)] | None = None
-    bounding_boxes: Boxes | None = None
+    bounding_boxes: BoxList | None = None
 
 
 class Options(RequestPart):
