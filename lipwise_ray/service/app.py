@@ -43,6 +43,7 @@ class WebApp:
 
     Attributes:
         asgi: What a server serves.
+        start_error: Fault for which it did not begin; None without.
 
     Args:
         service: The queue.
@@ -70,6 +71,7 @@ class WebApp:
         self._is_draining = False
         self._hub = EventHub(options.listeners)
         self._calls: EndingCalls | None = None
+        self.start_error: Exception | None = None
         links = SignedLinks(options.access.token, options.base_url, options.link_s, is_public=options.is_public)
         self._doors = [make(service, assets, links) for make in doors]
         self._plain = PlainWords(options.folders)
@@ -106,8 +108,12 @@ class WebApp:
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncGenerator[None]:
         del app
-        self._hub.open(self._service.listen)
-        self._calls = await run_in_threadpool(EndingCalls, self._service, self._doors, self._secret, self._resolve)
+        try:
+            self._hub.open(self._service.listen)
+            self._calls = await run_in_threadpool(EndingCalls, self._service, self._doors, self._secret, self._resolve)
+        except Exception as error:
+            self.start_error = error  # the server only says that there was one
+            raise
         sweeping = asyncio.create_task(self._sweep())
         try:
             yield

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from lipwise_ray.errors import InputError, RequestError, StorageError
+from lipwise_ray.errors import InputError, RequestError
 from lipwise_ray.service.asset_page import AssetOrder, AssetPage, page_of
 from lipwise_ray.service.asset_record import Asset, AssetKind
 from lipwise_ray.service.media_facts import media_facts
-from lipwise_ray.service.upload import Upload, refused_by_disk, upload_too_large
+from lipwise_ray.service.upload import Upload, no_room, refused_by_disk, upload_too_large
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import record_of, typed
 from lipwise_ray.state.store import Store, as_json, to_json
@@ -29,6 +29,8 @@ PENDING_S = 24 * 3600.0
 _MOST_PENDING = 1000
 _SPARE_BYTES = 1 << 30
 """Room that uploads leave on the disk, for the state and the outputs."""
+_NAMED_S = 3600.0
+"""A file whose path was asked for stays for so long: the job that is to read it may still be on its way."""
 _BLOCK_BYTES = 1 << 20
 _OURS = re.compile(r"(?P<id>a[0-9a-f]{12}-[0-9a-f]{20})(\.part)?")
 _AT_A_TIME = 256
@@ -56,6 +58,8 @@ class AssetStore:
         self._lock = threading.Lock()
         self._writing: set[str] = set()
         self._assets: dict[str, Asset] = {}
+        self._named: dict[str, float] = {}
+        """Times at which paths of assets were lately asked for."""
         self.most_bytes = most_bytes
         with refused_by_disk():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,7 +88,7 @@ class AssetStore:
                 "many_uploads", got=f"{len(pending)} files are on their way already", where="", do="Send it later"
             )
         owed = size + sum((asset.size or 0) - self.received(asset.id) for asset in pending)
-        self._check_room(owed)
+        self.check_room(owed)
         asset = self._new(name, content_type, size)
         self._keep(asset)
         return asset
@@ -101,8 +105,8 @@ class AssetStore:
             RequestError: It is not expected, is being sent already, or another byte is next.
             StorageError: The disk refuses.
         """
-        asset = self.get(asset_id)
         with self._alone(asset_id):
+            asset = self.get(asset_id)
             if asset.is_whole:
                 raise RequestError("upload_done", "the upload", got="all of it arrived before")
             received = self.received(asset_id)
@@ -114,10 +118,13 @@ class AssetStore:
                     do="Ask with GET how far it came, and go on there",
                 )
             path = self._part(asset_id)
-            with refused_by_disk(), path.open("ab" if start else "wb") as file:
-                yield Upload(file, start, asset.size or self.most_bytes)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with refused_by_disk(), path.open("ab" if start else "wb") as file:
+                    yield Upload(file, start, asset.size or self.most_bytes)
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:  # it is given up a day after its latest part, and not after its announcement
+                self._keep(replace(asset, changed=self._clock()))
 
     def received(self, asset_id: str) -> int:
         """Return the number of bytes of an announced file that are there."""
@@ -169,7 +176,7 @@ class AssetStore:
             with refused_by_disk(), path.open("wb") as file:
                 upload = Upload(file, 0, self.most_bytes)
                 while block := source.read(_BLOCK_BYTES):
-                    self._check_room(len(block))
+                    self.check_room(len(block))
                     upload.write(block)
                 file.flush()
                 os.fsync(file.fileno())
@@ -201,6 +208,10 @@ class AssetStore:
             raise RequestError(
                 "upload_short", f"the asset {asset_id}", got="has not arrived", do="Send it to its uploadUrl first"
             )
+        with self._lock:
+            if asset_id in self._assets:
+                self._named[asset_id] = self._clock()
+        self.get(asset_id)  # nobody removed it in between
         return self._whole(asset_id)
 
     def listed(
@@ -235,11 +246,7 @@ class AssetStore:
         """
         self.get(asset_id)
         with self._alone(asset_id):
-            with self._lock:
-                self._assets.pop(asset_id, None)
-            self._store.remove(layout.service_asset(asset_id))
-            self._part(asset_id).unlink(missing_ok=True)
-            self._whole(asset_id).unlink(missing_ok=True)
+            self._forget(asset_id)
 
     def expire(self, keep_s: float, in_use: Callable[[str], bool]) -> int:
         """Remove what nobody wants any more, and return how many.
@@ -255,10 +262,18 @@ class AssetStore:
                 for asset in self._assets.values()
                 if now_s - asset.changed > (keep_s if asset.is_whole else PENDING_S) and asset.id not in self._writing
             ]
-        gone = [asset for asset in old if not in_use(str(self._whole(asset.id)))]
-        for asset in gone:
-            self.remove(asset.id)
-        return len(gone)
+            self._named = {one: named_s for one, named_s in self._named.items() if now_s - named_s < _NAMED_S}
+        gone = 0
+        for asset in old:
+            if in_use(str(self._whole(asset.id))):
+                continue
+            with self._lock:
+                if asset.id in self._named or asset.id in self._writing:
+                    continue
+                del self._assets[asset.id]
+            self._remove_files(asset.id)
+            gone += 1
+        return gone
 
     def _load(self) -> None:
         keys = self._store.names(layout.SERVICE_ASSETS)
@@ -289,6 +304,9 @@ class AssetStore:
     def _forget(self, asset_id: str) -> None:
         with self._lock:
             is_known = self._assets.pop(asset_id, None) is not None
+        self._remove_files(asset_id, is_known=is_known)
+
+    def _remove_files(self, asset_id: str, *, is_known: bool = True) -> None:
         if is_known:
             self._store.remove(layout.service_asset(asset_id))
         self._part(asset_id).unlink(missing_ok=True)
@@ -317,11 +335,19 @@ class AssetStore:
             with self._lock:
                 self._writing.discard(asset_id)
 
-    def _check_room(self, wanted_bytes: int) -> None:
+    def check_room(self, wanted_bytes: int) -> None:
+        """Refuse what the disk cannot take.
+
+        Args:
+            wanted_bytes: So much is going to be written.
+
+        Raises:
+            StorageError: There is no room for it.
+        """
         with refused_by_disk():
             free = shutil.disk_usage(self._folder).free
         if free - wanted_bytes < _SPARE_BYTES:
-            raise StorageError("no_room", "the upload", got="there is no room for it on the server", do="Send it later")
+            raise no_room()
 
     def _part(self, asset_id: str) -> Path:
         return self._folder / f"{asset_id}.part"

@@ -7,9 +7,10 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
-from lipwise_ray.errors import LipwiseError
+from lipwise_ray.errors import LipwiseError, TransientError
 from lipwise_ray.service.changes import Change, JobChanged
 from lipwise_ray.service.door import Door
 from lipwise_ray.service.job_record import UNFINISHED, JobStatus
@@ -22,8 +23,10 @@ _LOG = logging.getLogger("lipwise_ray")
 _ENDED: Final[tuple[JobStatus, ...]] = ("completed", "failed", "cancelled")
 _BATCH = "batch-"
 _MISSED, _MISSED_S = 1000, 2 * 86400.0
-"""So many of the newest jobs, that ended in the last two days, are looked at after a start: their ends may have come
-while nobody looked."""
+"""So many jobs, the last that ended in the last two days, are looked at after a start: their ends may have come while
+nobody looked."""
+_AGAIN_S = 30.0
+"""Wait until an end is looked at again after the state was away."""
 
 
 class EndingCalls:
@@ -69,17 +72,27 @@ class EndingCalls:
             self._ended.put(change)
 
     def _work(self) -> None:
-        self._catch_up()
-        while (change := self._ended.get()) is not None:
-            self._note(change)
+        waiting, due_s = self._missed(), time.monotonic()
+        while True:
+            with suppress(queue.Empty):
+                change = self._ended.get(timeout=max(0.0, due_s - time.monotonic()) if waiting else None)
+                if change is None:
+                    return
+                if not self._note(change):
+                    waiting.append(change)
+            if waiting and time.monotonic() >= due_s:
+                waiting = [one for one in waiting if not self._note(one)]
+                due_s = time.monotonic() + _AGAIN_S
 
-    def _catch_up(self) -> None:
+    def _missed(self) -> list[JobChanged]:
+        """Return the ends that may have come while nobody looked, the oldest first."""
         since_s = time.time() - _MISSED_S
-        for summary in self._service.find(_ENDED, limit=_MISSED):
-            if summary.created > since_s:
-                self._note(JobChanged(summary.id, summary.status, summary.batch))
+        ended = [one for one in self._service.find(_ENDED) if one.changed > since_s]
+        ended.sort(key=lambda one: one.changed)
+        return [JobChanged(one.id, one.status, one.batch) for one in ended[-_MISSED:]]
 
-    def _note(self, change: JobChanged) -> None:
+    def _note(self, change: JobChanged) -> bool:
+        """Owe the calls of an end; False where the state is away, so that it has to be looked at again."""
         try:
             job = self._service.job(change.id)
             if job.webhook_url is not None and not job.is_unfinished:
@@ -88,8 +101,12 @@ class EndingCalls:
                 batch = self._service.batch(change.batch)
                 if batch.webhook_url is not None:
                     self._webhooks.owe(f"{_BATCH}{batch.id}", batch.id)
-        except LipwiseError as error:  # a state that is away for a while: after the next start it is looked at again
+        except TransientError as error:
             _LOG.warning("the end of job %s is not told yet: %s", change.id, error)
+            return False
+        except LipwiseError as error:  # a damaged record, which no wait mends
+            _LOG.warning("the end of job %s is not told: %s", change.id, error)
+        return True
 
     def _told(self, call: WebhookCall) -> Told | None:
         if call.id.startswith(_BATCH):

@@ -36,6 +36,11 @@ HAS_SESSION = "lipwise_has_session"
 """Entry of a request's state: a browser sent it that gave the key once."""
 
 _UPLOADS = "/v2/assets/uploads/"
+_WITH_FILES = frozenset({"/v2/generate", "/v2/analyze/cost", "/v2/generations/estimate", "/gradio/gradio_api/upload"})
+"""Addresses whose forms may hold files as large as uploads."""
+_BATCH = "/v2/batch"
+_BATCH_BYTES = 6 << 20
+"""Of the form of a batch: more than its file may have, so that a file that is too large is named."""
 _FORM = "multipart/form-data"
 _FORM_BYTES = 1 << 20
 """Beside the files of a form."""
@@ -71,9 +76,11 @@ class Gate:
         self._options = options
         self._answers = answers
         self._count = count
-        self._rate = RequestRate(options.requests_per_minute)
+        self._keyed_rate = RequestRate(options.requests_per_minute)
+        self._keyless_rate = RequestRate(options.requests_per_minute)
         self._small = RequestBodyLimitMiddleware(app, options.body_bytes)
         self._large = RequestBodyLimitMiddleware(app, options.upload_bytes + _FORM_BYTES)
+        self._batch = RequestBodyLimitMiddleware(app, max(options.body_bytes, _BATCH_BYTES))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -98,10 +105,12 @@ class Gate:
         rules = self._options.access
         rules.check_page(scope["method"], headers)
         client = scope["client"][0] if scope.get("client") else ""
-        if path not in OPEN and not self._rate.admit(client):
-            raise RequestError("rate_limited", "the client", got="sends too many requests", do="Wait a little")
         has_session = rules.needs_token and rules.sessions.holds(scope["method"], headers)
         has_key = has_session or rules.has_token(headers)
+        # Whoever has no key, and comes from the same address, takes nothing from those who have it.
+        rate = self._keyed_rate if has_key else self._keyless_rate
+        if path not in OPEN and not rate.admit(client):
+            raise RequestError("rate_limited", "the client", got="sends too many requests", do="Wait a little")
         if not has_key and path not in OPEN and not path.startswith((*SIGNED, _OPEN_UNDER)):
             is_given = "authorization" in headers or "x-api-key" in headers
             raise RequestError(
@@ -111,14 +120,18 @@ class Gate:
                 do="Send the service's token as x-api-key, or as Authorization: Bearer",
             )
         scope.setdefault("state", {}).update({HAS_KEY: has_key, HAS_SESSION: has_session})
-        is_large = path.startswith(_UPLOADS) or headers.get("content-type", "").lower().startswith(_FORM)
-        limited = self._large if is_large else self._small
+        limited = self._limit(path, is_form=headers.get("content-type", "").lower().startswith(_FORM))
         stated = headers.get("content-length", "")
         if stated.isdigit() and int(stated) > limited.max_body_size:
             raise RequestError(
                 "body_too_large", "the body", got=f"has {stated} bytes, at most {limited.max_body_size} are allowed"
             )
         return limited
+
+    def _limit(self, path: str, *, is_form: bool) -> RequestBodyLimitMiddleware:
+        if path.startswith(_UPLOADS) or (is_form and path in _WITH_FILES):
+            return self._large
+        return self._batch if is_form and path == _BATCH else self._small
 
     def _answering(self, scope: Scope, send: Send) -> Send:
         async def answer(message: Message) -> None:

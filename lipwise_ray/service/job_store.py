@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -35,6 +35,7 @@ class JobSummary:
     id: str
     status: JobStatus
     created: float
+    changed: float
     name: str
     batch: str | None
 
@@ -132,7 +133,7 @@ class JobStore:
 
     def _note(self, job: ServiceJob) -> None:
         self._last_number = max(self._last_number, job.number)
-        self._summaries[job.id] = JobSummary(job.id, job.status, job.created, job.name, job.batch)
+        self._summaries[job.id] = JobSummary(job.id, job.status, job.created, job.changed, job.name, job.batch)
         if job.is_unfinished:
             self._unfinished[job.id] = job
             self._kept.pop(job.id, None)
@@ -270,8 +271,8 @@ class JobStore:
             raise StateError("damaged_job", batch_id, got="the record of this batch is gone or damaged")
         return batch
 
-    def each(self, read: Callable[[str], Read], ids: Iterable[str]) -> list[Read]:
-        """Return records of these ids; one that was damaged is passed over, for it says nothing of the others.
+    def each(self, read: Callable[[str], Read], ids: Iterable[str]) -> Iterator[Read]:
+        """Yield records of these ids; one that was damaged is passed over, for it says nothing of the others.
 
         Args:
             read: Reads one: `get`, or `batch`.
@@ -280,13 +281,11 @@ class JobStore:
         Raises:
             StorageError: The state cannot be read.
         """
-        found: list[Read] = []
         for one in ids:
             try:
-                found.append(read(one))
+                yield read(one)
             except StateError as error:
                 _LOG.warning("%s", error)
-        return found
 
     def has_batch(self, batch_id: str) -> bool:
         """Tell whether there is such a batch."""

@@ -23,7 +23,7 @@ def secret_in(path: Path, prefix: str = "") -> str:
         SetupError: Others may read the file, it holds too little, or the disk refuses.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path, prefix + secrets.token_urlsafe(32))
         mode = path.stat().st_mode
         secret = path.read_text("utf-8").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from lipwise_ray.errors import SetupError, os_reason
+from lipwise_ray.errors import LipwiseError, SetupError, os_reason
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.service.access import AccessRules, is_loopback
@@ -195,15 +196,38 @@ def serve(
             options = _options(request, service, access, listener.url)
             _scratch_in(service.folder / "tmp")
             assets = AssetStore(service.store, service.uploads, options.upload_bytes)
-            server = WebServer(WebApp(service, assets, options, doors, secret), service.close, say)
+            app = WebApp(service, assets, options, doors, secret)
+            server = WebServer(app, service.close, say)
             say(f"listening on {listener.url}; the key of webhooks is in {folder}/webhook-secret")
+            if options.base_url != listener.url and not options.is_public:
+                say(f"links in webhooks begin with {options.base_url}: --public-url names another address")
             if access.needs_token:
                 say(f"requests need the token in {token_file}" + (f": {token}" if is_new else ""))
             begun(server)
-            server.run([listener.socket])
+            _run(server, app, listener.socket)
         finally:
             if server is None or not server.has_closed:
                 service.close()
+
+
+def _run(server: WebServer, app: WebApp, listener: socket.socket) -> None:
+    """Answer until a signal.
+
+    Raises:
+        SetupError: The application cannot begin.
+        StorageError: A disk or store refused at its beginning.
+    """
+    try:
+        server.run([listener])
+    except SystemExit:  # by which some versions of uvicorn say that the application did not begin
+        if app.start_error is None:
+            raise
+    error = app.start_error
+    if isinstance(error, LipwiseError):
+        raise error
+    if error is not None:
+        got = f"the application cannot begin: {type(error).__name__}: {error}"
+        raise SetupError("not_started", "the server", got=got) from error
 
 
 def _scratch_in(folder: Path) -> None:
@@ -224,7 +248,7 @@ def _options(request: ServerRequest, service: Service, access: AccessRules, url:
     bounds = service.settings.service
     return ServerOptions(
         access=access,
-        base_url=request.public_url or url,
+        base_url=request.public_url or _reachable(url),
         is_public=request.public_url is not None,
         upload_bytes=int(bounds.upload_gb * 1e9),
         body_bytes=int(bounds.body_mb * 1e6),
@@ -235,6 +259,16 @@ def _options(request: ServerRequest, service: Service, access: AccessRules, url:
         idle_s=_IDLE_S,
         folders=service.folders,
     )
+
+
+def _reachable(url: str) -> str:
+    """Return the address of a listener as others may ask for it: by this machine's name where it has all of its own."""
+    parts = urlsplit(url)
+    try:
+        is_any = ipaddress.ip_address(parts.hostname or "").is_unspecified
+    except ValueError:
+        is_any = False
+    return f"{parts.scheme}://{socket.gethostname()}:{parts.port}" if is_any else url
 
 
 def _public_host(url: str | None) -> str | None:

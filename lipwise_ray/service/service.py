@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -121,7 +121,9 @@ class Service:
             do = "Name another folder or prefix"
             raise SettingsError("out_in_state", "--out", got=f"{out} is the state {state}, or lies in it", do=do)
         try:
-            (place / "uploads").mkdir(parents=True, exist_ok=True)
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (place / "uploads").mkdir(exist_ok=True)
+            (place / "uploads").chmod(0o700)  # whoever made it: what clients send is nobody else's
         except OSError as error:
             got = f"cannot be made: {os_reason(error)}"
             raise StateError("no_state", str(place), got=got, do="Name another folder") from error
@@ -268,7 +270,7 @@ class Service:
         Raises:
             StorageError: The state cannot be read.
         """
-        return self._jobs.each(self._jobs.get, [one.id for one in self._jobs.find(statuses, ids, batch, limit)])
+        return [*self._jobs.each(self._jobs.get, [one.id for one in self._jobs.find(statuses, ids, batch, limit)])]
 
     def counts(self) -> dict[JobStatus, int]:
         """Return the numbers of jobs by status."""
@@ -284,8 +286,8 @@ class Service:
         """
         return self._jobs.batch(batch_id)
 
-    def batches(self) -> list[ServiceBatch]:
-        """Return all batches, the newest first, without those whose records were damaged.
+    def batches(self) -> Iterator[ServiceBatch]:
+        """Yield all batches, the newest first, without those whose records were damaged; each is read when asked for.
 
         Raises:
             StorageError: The state cannot be read.

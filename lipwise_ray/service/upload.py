@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -50,8 +51,15 @@ def refused_by_disk() -> Generator[None]:
     try:
         yield
     except OSError as error:  # its own text names a path of ours
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_room() from error
         happened = f"the server's disk refused it: {os_reason(error)}"
         raise StorageError("upload_refused", "the upload", got=happened, do="Send it again later") from error
+
+
+def no_room() -> StorageError:
+    """Return the error for a file that the disk cannot take."""
+    return StorageError("no_room", "the upload", got="there is no room for it on the server", do="Send it later")
 
 
 def upload_too_large(got: str) -> RequestError:

@@ -32,8 +32,7 @@ def batch_lines(data: bytes) -> list[tuple[str, GenerationRequest]]:
         RequestError: It is too large, has too many lines or none, a name is there twice, or a line is no request; the
             first twenty such lines are named.
     """
-    if len(data) > MOST_BYTES:
-        raise RequestError("body_too_large", "input", got=f"{len(data)} bytes", must=f"at most {MOST_BYTES} are taken")
+    check_size(len(data))
     lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
     if not 1 <= len(lines) <= MOST_LINES:
         raise RequestError("bad_request", "input", got=f"{len(lines)} lines", must=f"it has from 1 to {MOST_LINES}")
@@ -48,6 +47,19 @@ def batch_lines(data: bytes) -> list[tuple[str, GenerationRequest]]:
             found[line.request_id] = request
     faults.end()
     return [*found.items()]
+
+
+def check_size(size: int) -> None:
+    """Refuse a file that is too large.
+
+    Args:
+        size: Its bytes.
+
+    Raises:
+        RequestError: It is.
+    """
+    if size > MOST_BYTES:
+        raise RequestError("body_too_large", "input", got=f"{size} bytes", must=f"at most {MOST_BYTES} are taken")
 
 
 class LineFaults:

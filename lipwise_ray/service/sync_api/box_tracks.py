@@ -85,11 +85,18 @@ class BoxTracks:
             in_use: Tells of a path whether an unfinished job reads it.
         """
         before_s = time.time() - keep_s
-        old = [path for path in self._folder.glob("*.npz") if path.stat().st_mtime < before_s]
+        old = [path for path in self._folder.glob("*") if _is_older(path, before_s)]
         gone = [path for path in old if not in_use(str(path))]
         for path in gone:
             path.unlink(missing_ok=True)
         return len(gone)
+
+
+def _is_older(path: Path, before_s: float) -> bool:
+    try:
+        return path.stat().st_mtime < before_s
+    except FileNotFoundError:  # a draft of another request's, which has its name now
+        return False
 
 
 def tracks_of_boxes(boxes: Boxes, frames: int, size: Size) -> Tracks:

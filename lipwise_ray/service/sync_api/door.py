@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from lipwise_ray.runs.costs import Prices
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.door import MakeDoor
-from lipwise_ray.service.job_record import JobStatus, ServiceBatch, ServiceJob
+from lipwise_ray.service.job_record import ServiceBatch, ServiceJob
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.sync_api.box_tracks import BoxTracks
@@ -45,7 +45,7 @@ class SyncDoor:
         models: str | None = None,
     ) -> None:
         plain = PlainWords(service.folders)
-        desk = GenerationDesk(
+        self._desk = desk = GenerationDesk(
             service,
             assets,
             Feasibility(service.source, service.uploads, models),
@@ -54,7 +54,6 @@ class SyncDoor:
         )
         self.name: str = DOOR
         self.router: APIRouter = router(desk, links, plain)
-        self._service = service
         self._view = GenerationView(links, plain)
 
     def told_of_job(self, job: ServiceJob) -> bytes:
@@ -63,8 +62,7 @@ class SyncDoor:
 
     def told_of_batch(self, batch: ServiceBatch) -> bytes:
         """Return the body of the call that tells a client of the end of a batch."""
-        statuses: list[JobStatus] = [one.status for one in self._service.find(batch=batch.id)]
-        return self._view.batch(batch, statuses).model_dump_json().encode()
+        return self._view.batch(batch, self._desk.statuses(batch)).model_dump_json().encode()
 
 
 def sync_door(prices: Prices | None = None, models: str | None = None) -> MakeDoor:

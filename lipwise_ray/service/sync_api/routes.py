@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
@@ -28,6 +29,7 @@ from lipwise_ray.service.sync_api.answers import (
     ProblemAnswer,
     at,
 )
+from lipwise_ray.service.sync_api.batch_lines import check_size
 from lipwise_ray.service.sync_api.catalogue import listed_models
 from lipwise_ray.service.sync_api.documents import BATCH_BODY, GENERATION_BODY
 from lipwise_ray.service.sync_api.forms import FORM, read_form, request_of_form
@@ -67,7 +69,7 @@ class _Handlers:
         return GenerationView(self._links, self._plain, request)
 
     def _batch(self, request: Request, batch: ServiceBatch) -> Batch:
-        return self._view(request).batch(batch, [one.status for one in self._desk.service.find(batch=batch.id)])
+        return self._view(request).batch(batch, self._desk.statuses(batch))
 
     async def create(self, request: Request, idempotency_key: Keyed = None) -> Generation:
         """Make a generation; it waits in the queue when this is answered."""
@@ -89,11 +91,10 @@ class _Handlers:
         """Cancel a generation that has not ended; to cancel twice is no error."""
         return self._view(request).generation(await run_in_threadpool(self._desk.service.cancel, generation_id))
 
-    async def list(self, request: Request, status: Statuses = None, ids: Ids = None) -> list[Generation]:
+    def list(self, request: Request, status: Statuses = None, ids: Ids = None) -> list[Generation]:
         """Return generations, the newest first: 1,000 at most."""
-        jobs = await run_in_threadpool(self._desk.jobs, _split(status), _split(ids), _MOST_LISTED)
         view = self._view(request)
-        return [view.generation(job) for job in jobs]
+        return [view.generation(job) for job in self._desk.jobs(_split(status), _split(ids), _MOST_LISTED)]
 
     async def cost(self, request: Request) -> list[EstimatedCost]:
         """Return the frames of a generation and its price, by the server's price list; without one it is 0."""
@@ -102,7 +103,7 @@ class _Handlers:
 
     async def create_batch(self, request: Request) -> Batch | BatchValidated:
         """Make a generation of each line of a file, or of none where a line cannot be done."""
-        async with read_form(request, most_files=1) as form:
+        async with read_form(request, self._desk.assets, most_files=1) as form:
             fields = {name: form.getlist(name) for name in form}
             if unknown := fields.keys() - {"input", "webhook_url", "dry_run"}:
                 raise RequestError("invalid_request", min(unknown), got="unknown field")
@@ -111,32 +112,33 @@ class _Handlers:
                 raise RequestError("bad_request", "input", got="is not one file")
             if dry not in (*_TRUE, *_FALSE):
                 raise RequestError("invalid_request", "dry_run", got=f"{dry[:40]!a} is neither true nor false")
+            check_size(file.size or 0)  # before any of it is in memory
             data, address = await file.read(), form.get("webhook_url") or None
             if isinstance(address, UploadFile):
                 raise RequestError("invalid_request", "webhook_url", got="a file, where a text belongs")
         batch = await run_in_threadpool(self._desk.submit_batch, data, address, is_dry=dry in _TRUE)
-        return self._batch(request, batch) if batch else BatchValidated()
+        return await run_in_threadpool(self._batch, request, batch) if batch else BatchValidated()
 
     async def get_batch(self, request: Request, batch_id: str) -> Batch:
         """Return a batch and how far it is."""
-        return self._batch(request, await run_in_threadpool(self._desk.service.batch, batch_id))
+        batch = await run_in_threadpool(self._desk.service.batch, batch_id)
+        return await run_in_threadpool(self._batch, request, batch)
 
-    async def list_batches(
+    def list_batches(
         self,
         request: Request,
         status: Annotated[list[BatchStatus] | None, Query()] = None,
         created_after: Annotated[datetime | None, Query()] = None,
         created_before: Annotated[datetime | None, Query()] = None,
     ) -> list[Batch]:
-        """Return batches, the newest first."""
+        """Return batches, the newest first: 1,000 at most."""
         after, before = _utc(created_after), _utc(created_before)
-        known = await run_in_threadpool(self._desk.service.batches)
-        found = [
+        found = (
             self._batch(request, one)
-            for one in known
+            for one in self._desk.service.batches()
             if (after is None or at(one.created) > after) and (before is None or at(one.created) < before)
-        ]
-        return [one for one in found if not status or one.status in status]
+        )
+        return [*islice((one for one in found if not status or one.status in status), _MOST_LISTED)]
 
     async def models(self) -> list[ModelInfo]:
         """Return the models that requests may name."""
@@ -152,11 +154,11 @@ class _Handlers:
         await run_in_threadpool(self._desk.service.batch, batch_id)
         return RedirectResponse(self._links.to(f"{results_path(batch_id)}.jsonl", request=request), 302)
 
-    async def results(self, request: Request, batch_id: str) -> Response:
+    def results(self, request: Request, batch_id: str) -> Response:
         """Return the results of a batch: a JSON object a line, in the order of its requests."""
         self._links.check(request)
-        batch = await run_in_threadpool(self._desk.service.batch, batch_id)
-        jobs = await run_in_threadpool(self._desk.service.jobs, batch=batch_id)
+        batch = self._desk.service.batch(batch_id)
+        jobs = self._desk.service.jobs(ids=[one.job_id for one in batch.items])
         lines: Iterator[str] = (f"{one.model_dump_json()}\n" for one in self._view(request).results(batch, jobs))
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
@@ -166,11 +168,11 @@ class _Handlers:
         kind, sent = request.headers.get("content-type", "").lower(), list[Asset]()
         try:
             if kind.startswith(FORM):
-                async with read_form(request) as form:
+                async with read_form(request, self._desk.assets) as form:
                     yield await request_of_form(form, self._desk.assets, sent.append), sent
                 return
             _refuse_fields(kind)
-            yield parse_request(await request.body()), sent
+            yield await run_in_threadpool(parse_request, await request.body()), sent
         except BaseException:
             await run_in_threadpool(self._desk.forget, sent)
             raise

@@ -136,6 +136,10 @@ class GenerationDesk:
             raise RequestError("invalid_request", "status", got=got, do=f"Known: {', '.join(known)}")
         return self.service.jobs([known[one] for one in statuses], ids, limit=limit)
 
+    def statuses(self, batch: ServiceBatch) -> list[JobStatus]:
+        """Return the statuses of a batch's jobs; no other job is looked at."""
+        return [one.status for one in self.service.find(ids=[item.job_id for item in batch.items])]
+
     def _row(self, request: GenerationRequest) -> Row:
         """Return the row of a request, of which nothing is kept; its boxes are not looked at."""
         return self.feasibility.row(JobDraft(columns=self._columns(request, None), door=DOOR))

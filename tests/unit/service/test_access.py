@@ -134,6 +134,15 @@ def test_long_bodies_are_refused(site: Site) -> None:
     assert [(one.status_code, one.json()["errorCode"]) for one in (stated, pieces)] == [(413, "body_too_large")] * 2
 
 
+def test_forms_without_files_have_no_room_for_any(site: Site) -> None:
+    """A body is as large as its address needs, whatever kind it says it is."""
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    for path in ("/v2/assets/upload", "/studio/key", "/plain"):
+        answer = site.asked("POST", path, data=bytes(20_000), headers=form)
+        assert (path, answer.status_code) == (path, 413)
+    assert site.asked("POST", "/v2/generate", data=bytes(20_000), headers=form).status_code == 404  # no such door here
+
+
 @pytest.mark.parametrize("head", ["Content-Length: 5\r\nContent-Length: 6", "Content-Length: -5", "Content-Length: x"])
 def test_lengths_that_are_none_are_refused(site: Site, head: str) -> None:
     """Nothing is read by two lengths at once."""
@@ -188,6 +197,14 @@ def test_clients_are_held_to_their_number(tmp_path: Path) -> None:
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
         assert site.asked("GET", "/healthz").status_code == 200
+
+
+def test_who_has_the_key_is_not_held_up_by_those_who_have_none(tmp_path: Path) -> None:
+    """Behind a proxy all come from one address."""
+    with running(tmp_path / "s", "service.requests_per_minute=2", public_url="https://dub.example.org") as site:
+        keyless = [site.asked("GET", "/v2/assets").status_code for _ in range(4)]
+        assert keyless == [401, 401, 429, 429]
+        assert site.asked("GET", "/v2/assets", headers={"x-api-key": site.token}).status_code == 200
 
 
 def test_a_bucket_fills_up_again() -> None:

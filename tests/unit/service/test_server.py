@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ from starlette.exceptions import HTTPException
 
 from lipwise_ray.cli.serve import serve as serve_command
 from lipwise_ray.errors import InputError, RequestError, SettingsError, SetupError, StorageError
-from lipwise_ray.service import gate
+from lipwise_ray.runs.load_settings import load_settings
+from lipwise_ray.service import app, gate
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server import ListeningSocket, ServerRequest, serve
 from lipwise_ray.service.web_errors import PlainWords, status_of
@@ -137,6 +139,46 @@ def test_secrets_are_their_owners(tmp_path: Path) -> None:
             secret_in(file)
     with pytest.raises(SetupError, match="cannot be used"):
         secret_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (StorageError("store_refused", "s3://a", got="is away", do="Ask again"), StorageError),
+        (RuntimeError("no more threads"), SetupError),
+    ],
+)
+def test_a_start_that_fails_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, told: type[Exception]
+) -> None:
+    """Whoever supervises it sees that it failed, and why."""
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(app, "EndingCalls", fail)
+    request = ServerRequest(folder=tmp_path / "s", host="127.0.0.1", port=0)
+    with pytest.raises(told, match=r"is away|no more threads"):
+        serve(request, load_settings(), [], print, works=False)
+
+
+def test_what_clients_send_is_their_owners_alone(tmp_path: Path) -> None:
+    """The folder and the uploads in it are closed to others, those that an earlier version made too."""
+    uploads = tmp_path / "old" / "uploads"
+    uploads.mkdir(parents=True, mode=0o755)
+    for name in ("new", "old"):
+        with running(tmp_path / name):
+            assert (tmp_path / name / "uploads").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_links_of_a_listener_at_all_addresses_name_this_machine(tmp_path: Path) -> None:
+    """0.0.0.0 leads nowhere, so that webhooks have its name, and whoever starts it is told so."""
+    with running(tmp_path / "s", host="0.0.0.0") as site:
+        base = f"http://{socket.gethostname()}:{site.port}"
+        assert site.door.links.to("/x").startswith(f"{base}/x?")
+        assert any(base in line and "--public-url" in line for line in site.lines)
 
 
 def test_metrics_count_by_route(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.errors import InputError, RequestError
+from lipwise_ray.errors import InputError, RequestError, StorageError
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.media_facts import media_facts
 from lipwise_ray.service.upload import Upload
 from lipwise_ray.service.upload_range import upload_range
+from lipwise_ray.service.web_errors import status_of
 from lipwise_ray.state.store import open_store
 from tests.support.service_site import Site, clip, running, tone
 
@@ -258,6 +259,42 @@ def test_old_files_go(store: AssetStore) -> None:
     for gone in (old, pending):
         with pytest.raises(RequestError, match="there is none"):
             store.get(gone.id)
+
+
+def test_a_file_that_a_job_is_about_to_read_stays(store: AssetStore) -> None:
+    """One that is named while old ones go: the job that is to read it is not in the queue yet."""
+    NOW_S[0] = 1000.0
+    old = store.add(io.BytesIO(CLIP), "a", "")
+    NOW_S[0] += 100_000.0
+    path = store.path(old.id)
+    assert store.expire(90_000.0, lambda _: False) == 0
+    assert path.exists()
+    NOW_S[0] += 7200.0  # no job came of it
+    assert store.expire(90_000.0, lambda _: False) == 1
+    assert not path.exists()
+
+
+def test_an_upload_that_goes_on_is_not_given_up(store: AssetStore, tmp_path: Path) -> None:
+    """A day counts from its latest part, over a restart too."""
+    NOW_S[0] = 1000.0
+    pending = store.announce("b", "", 10)
+    NOW_S[0] += 80_000.0
+    with store.writing(pending.id, 0) as upload:
+        upload.write(b"12345")
+    NOW_S[0] += 80_000.0
+    for one in (
+        store,
+        AssetStore(open_store(str(tmp_path / "state")), tmp_path / "uploads", 1_000_000, lambda: NOW_S[0]),
+    ):
+        assert one.expire(1.0, lambda _: False) == 0
+        assert one.received(pending.id) == 5
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    """With its own status, by which a client knows that the file is not at fault."""
+    with pytest.raises(StorageError) as refused, Path("/dev/full").open("wb", buffering=0) as file:
+        Upload(file, 0, 10).write(b"1")
+    assert (refused.value.code, status_of(refused.value)) == ("no_room", 507)
 
 
 def test_one_writes_at_a_time(store: AssetStore) -> None:

@@ -9,8 +9,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 
 import lipwise_ray
 from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.service import ending_calls
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.ending_calls import EndingCalls
 from lipwise_ray.service.job_record import JobDraft
@@ -237,6 +238,32 @@ def test_a_receiver_that_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch
             post(f"http://hook.test:{port}/", b"{}", {}, lambda *_: ["127.0.0.1"])
 
 
+def test_a_receiver_that_never_ends_its_greeting_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over https the handshake is part of the call, however slowly it goes on."""
+    monkeypatch.setattr(posting, "_CALL_S", 0.3)
+    is_over, has_ended = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def trickle() -> None:
+            wire, _ = server.accept()
+            with wire, suppress(OSError):
+                wire.sendall(b"\x16\x03\x03\x3f\xff")  # a record of 16 KB begins
+                for _ in range(200):
+                    wire.sendall(b"\x02")
+                    if is_over.wait(0.05):
+                        return
+                has_ended.set()
+
+        thread = threading.Thread(target=trickle, daemon=True)
+        thread.start()
+        with pytest.raises(StorageError, match="cannot be called"):
+            post(f"https://hook.test:{port}/", b"{}", {}, lambda *_: ["127.0.0.1"])
+        assert not has_ended.is_set()
+        is_over.set()
+        thread.join()
+
+
 def test_addresses_that_can_never_be_called() -> None:
     """They are told when the job is asked for."""
     check_callable("https://hook.test/x")
@@ -282,6 +309,46 @@ def test_the_end_of_a_job_is_told_once(service: Service, receiver: Receiver) -> 
     assert _until(lambda: calls.owed == 0)
     calls.close()
     assert [json.loads(body)["id"] for _, body in receiver.calls] == [job.id, missed.id]
+
+
+class AwayAtFirst:
+    """A store that cannot be written a few times."""
+
+    def __init__(self, store: Store, times: int) -> None:
+        self._store, self.left = store, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def create(self, key: str, data: bytes) -> bool:
+        if self.left:
+            self.left -= 1
+            raise StorageError("store_refused", key, got="busy", do="Ask again")
+        return self._store.create(key, data)
+
+
+def test_an_end_that_could_not_be_noted_is_told_later(
+    service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state that is away for a moment delays a call, and not until the next start."""
+    monkeypatch.setattr(ending_calls, "_AGAIN_S", 0.05)
+    job = service.submit(draft(service, receiver))
+    store = AwayAtFirst(service.store, 3)
+    monkeypatch.setattr(service, "store", store)
+    calls = calls_of(service, receiver)
+    service.cancel(job.id)
+    receiver.wait(1)
+    assert store.left == 0
+    calls.close()
+
+
+def test_an_old_job_that_has_just_ended_is_told(service: Service, receiver: Receiver) -> None:
+    """What counts after a start is when it ended: a queue may be longer than two days."""
+    job = service.submit(draft(service, receiver))
+    service._change(replace(job, created=job.created - 10 * 86_400), status="completed", output="/o/clip.mp4")
+    calls = calls_of(service, receiver)
+    receiver.wait(1)
+    calls.close()
 
 
 def test_a_job_that_is_done_again_is_told_again(service: Service, receiver: Receiver) -> None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from lipwise_ray.errors import RequestError
+from lipwise_ray.errors import MediaError, RequestError
 from lipwise_ray.faces.tracks import read_tracks
+from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.service.sync_api.batch_lines import batch_lines
 from lipwise_ray.service.sync_api.box_tracks import BoxTracks, tracks_of_boxes
 from lipwise_ray.service.sync_api.catalogue import listed_models, preset_of
+from lipwise_ray.service.sync_api.costs import GenerationCosts
+from lipwise_ray.service.sync_api.request import parse_request
 from lipwise_ray.service.web_errors import status_of
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.values import Size
 
 PRESETS = ["demo", "fast", "parity", "quality"]
@@ -83,6 +91,35 @@ def test_old_files_of_boxes_go_unless_a_job_reads_them(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b.npz"]
 
 
+def test_a_file_that_goes_while_others_are_looked_at_is_no_fault(tmp_path: Path) -> None:
+    """Another request gives its draft the name it is to have."""
+    (tmp_path / "a.1.npz").symlink_to(tmp_path / "gone")
+    assert BoxTracks(tmp_path).expire(-1, lambda _: False) == 0
+
+
+def test_few_estimates_wait_at_once() -> None:
+    """One that waits for a slow address holds a thread that others need: more than a few are refused."""
+    came, is_over = threading.Semaphore(0), threading.Event()
+
+    class SlowSettings:
+        def for_row(self, row: Row) -> Settings:
+            came.release()
+            is_over.wait(20)
+            raise MediaError("web_unreachable", row.id, got="it does not answer")
+
+    costs, row = GenerationCosts(cast("Any", SlowSettings()), "state"), cast("Row", SimpleNamespace(id="r"))
+    with ThreadPoolExecutor(8) as pool:
+        several = [pool.submit(costs.of, row) for _ in range(4)]
+        for _ in several:
+            assert came.acquire(timeout=20)
+        with pytest.raises(RequestError) as refused:
+            costs.of(row)
+        is_over.set()
+    assert status_of(refused.value) == 429
+    with pytest.raises(MediaError):  # there is room again
+        costs.of(row)
+
+
 def _line(name: str, **payload: Any) -> str:
     inputs = [{"type": "video", "assetId": "v"}, {"type": "audio", "assetId": "a"}]
     body = {"model": "fast", "input": inputs, **payload}
@@ -112,3 +149,18 @@ def test_lines_that_are_no_requests_are_named(data: str, message: str, status: i
     with pytest.raises(RequestError, match=message) as refused:
         batch_lines(data.encode())
     assert status_of(refused.value) == status
+
+
+def test_a_body_of_many_faults_is_answered_with_little_memory() -> None:
+    """A list with a fault in each place is refused by its first: a client cannot fill the memory by a small body."""
+    zeros = f'{{"active_speaker_detection": {{"bounding_boxes": [{",".join("0" * 60_000)}]}}}}'
+    body = f'{{"model": "fast", "input": [{{"type": "video", "url": "x"}}], "options": {zeros}}}'
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError) as refused:
+            parse_request(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(refused.value).count("bounding_boxes") == 1
+    assert peak < 1_000_000

@@ -128,11 +128,11 @@ FACE = "options.active_speaker_detection"
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (_request({"sync_mode": "stretch"}), "options.sync_mode: input should be 'bounce'"),
+        (_request({"sync_mode": "stretch"}), "was sent; input should be 'bounce'"),
         (_request({"sync_modes": "loop"}), "options.sync_modes: unknown field"),
         (_request({"temperature": 0.8}), "options.temperature: 0.8"),
-        (_request({"temperature": 2}), "options.temperature: input should be less than or equal to 1, got 2"),
-        (_request({"temperature": "0.5"}), "options.temperature: input should be a valid number"),
+        (_request({"temperature": 2}), "options.temperature: 2 was sent; input should be less than or equal to 1"),
+        (_request({"temperature": "0.5"}), 'options.temperature: "0.5" was sent; input should be a valid number'),
         (_request({"model_mode": "head"}), "options.model_mode: head"),
         (_request({"prompt": "happy"}), "options.prompt: emotions"),
         (_request({"occlusion_detection_enabled": "yes"}), "options.occlusion_detection_enabled"),
@@ -152,7 +152,10 @@ FACE = "options.active_speaker_detection"
         (_request(inputs=[VIDEO, SOUND, SOUND]), "segments: 2 audio or text inputs without segments"),
         (_request(inputs=[{"type": "video"}, SOUND]), "input[0]: has neither url nor assetId"),
         (_request(inputs=[{**VIDEO, "url": "https://a/v"}, SOUND]), "input[0]: has both url and assetId"),
-        (_request(inputs=[{"type": "clip", "url": "x"}, SOUND]), "input[0].type: must be video, image, audio or text"),
+        (
+            _request(inputs=[{"type": "clip", "url": "x"}, SOUND]),
+            "input[0].type: none of video, image, audio and text was sent",
+        ),
         (_request(inputs=[{**VIDEO, "adress": "x"}, SOUND]), "input[0].adress: unknown field"),
         (_request(inputs=[{**VIDEO, "segments_secs": [[0, 1]]}, SOUND]), "input[0].segments_secs: is deprecated"),
         (_request(inputs=[{**VIDEO, "segments_frames": [[0, 9]]}, SOUND]), "input[0].segments_frames: is deprecated"),
