@@ -21,6 +21,7 @@ from lipwise_ray.media.picture import PICTURES, write_picture
 from lipwise_ray.models.role import NOTHING
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs import resolver
+from lipwise_ray.pipeline.inputs.site_pieces import used_seconds
 from lipwise_ray.pipeline.inputs.stamps import settled_stamps
 from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.pipeline.manifest.manifest import Manifest
@@ -281,7 +282,8 @@ class _Making:
             LipwiseError: It cannot be made, or was stopped.
         """
         folder, own = self.kept.begin(self.key), str(self.kept.state(self.key))
-        video_id, faces = self._media.identity(self.row.video), self.kept.faces()
+        used = used_seconds(self.row, self.source.for_row(self.row))
+        video_id, faces = self._media.identity(self.row.video, used), self.kept.faces()
         if state is not None and (not is_local(state) or Path(state).is_dir()):  # opening a folder would make it
             with suppress(LipwiseError):  # it would only have spared a search
                 lender = open_store(state)
