@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 
@@ -24,6 +25,7 @@ from lipwise_ray.resources import manifests_folder, models_folder
 from lipwise_ray.runs.load_settings import load_settings
 from lipwise_ray.runs.progress_events import RowProgress, RowsProgress
 from lipwise_ray.state.job_result import DubResult, SyncScore, SyncScores
+from lipwise_ray.state.row_outcome import RowOutcome
 from lipwise_ray.synth.clips import ClipSpec, write_clip
 from lipwise_ray.values import Size
 
@@ -118,7 +120,10 @@ def test_scores_stand_side_by_side() -> None:
             after=SyncScore(sync_distance=0.25, windows=3, offset=0),
         ),
     )
-    table = ScoreTable({"a": SimpleNamespace(record=scored), "b": SimpleNamespace(record=None)})  # type: ignore[dict-item]
+    unscored = replace(scored, sync=None)
+    table = ScoreTable(
+        {name: RowOutcome(row=1, row_id=name, result=result) for name, result in (("a", scored), ("b", unscored))}
+    )
     assert table.rows() == [("a", "12.000", "0.250", "1.000", "-", "0"), ("b", "-", "-", "-", "-", "-")]
     assert "0.250" in table._repr_html_()
 
