@@ -24,8 +24,14 @@ _SLACK_S = Fraction(2, 1000)
 
 @dataclass(slots=True)
 class _Stamps:
-    """Time stamps of a stream in its ticks: its first packet's, the least and the most, the least of a key packet, and
-    the number of those that are used.
+    """Time stamps of a stream in its ticks.
+
+    Attributes:
+        tick_s: Length of a tick.
+        first: Of the first packet.
+        least, most: The bounds of all.
+        least_key: The least of a key packet; None where there is none.
+        used: Number of those that are used.
     """
 
     tick_s: Fraction
