@@ -229,7 +229,7 @@ def measure(film: Film, shared: Path, embedder: Path | None = None) -> Found:
         network = "mobilefacenet" if embedder and embedder.suffix == ".pth" else "sface"
         embeddings = embed_whole(info, index, recipe, tracks, load_embedder(network, embedder)) if embedder else None
     people = followed_people(tracks, settings.faces, embeddings)
-    chosen = select_tracks(people, parse_selection_rule(film.rule), tracks.size)
+    chosen = select_tracks(people, parse_selection_rule(film.rule), tracks)
     return _compared(film, images, tracks, chosen, detector)
 
 

@@ -74,7 +74,8 @@ def dub(
         audio, output = _places(places, text)
         settings = lipwise_ray.load_settings(preset, job=job, assignments=assignments or ())
         told.output = output
-        told.state = state or settings.for_run().paths.state or _kept(output)
+        named = state or settings.for_run().paths.state
+        told.state, told.is_kept = named or _kept(output), not named
         start_s, end_s = _seconds(start, "--start"), _seconds(end, "--end")
         from lipwise_ray.cli.progress import show
 
@@ -142,12 +143,14 @@ class _Told:
         as_json: Print them on standard output as JSON lines, too.
         output: The finished video, as it was asked for.
         state: Where progress is kept; empty as long as that is not known.
+        is_kept: It is in the user's cache, where nobody asked for a folder.
         display: Shows people what happens; None before a run.
     """
 
     as_json: bool
     output: str = ""
     state: str = ""
+    is_kept: bool = False
     display: Display | None = None
     _report: lipwise_ray.Report | None = None
     _outcome: RowOutcome | None = None
@@ -194,7 +197,8 @@ class _Told:
         elif error is not None:
             from lipwise_ray.runs.kept_state import leave_if_empty
 
-            leave_if_empty(self.state)
+            if self.is_kept:
+                leave_if_empty(self.state)
             code = ExitCode.ROWS_FAILED if isinstance(error, InputError) else of_error(error)
             _say(f"error: {error}")
         if code is ExitCode.STOPPED:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from lipwise_ray.explanation import Exit, Explanation
 
 
+_MOST_DIGITS = 9
+"""Of an exit code; Python refuses to read thousands of them."""
+
+
 def explain(
     code: Annotated[
         str | None,
@@ -29,7 +33,7 @@ def explain(
     if code is None:
         for one in explanations():
             typer.echo(json.dumps(asdict(one)) if as_json else f"{one.code:28} {one.whose}")
-    elif code.isascii() and code.isdigit():
+    elif code.isascii() and code.isdigit() and len(code) <= _MOST_DIGITS:
         ended = exit_of(int(code))
         typer.echo(json.dumps(asdict(ended)) if as_json else _exit_line(ended))
     else:

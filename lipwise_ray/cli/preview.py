@@ -50,10 +50,13 @@ def preview(
     settings = lipwise_ray.load_settings(preset, job=job, assignments=assignments or [])
     stop = StopFlag()  # loading takes seconds
     from lipwise_ray.cli.progress import show
+    from lipwise_ray.runs.preview import check_no_input, row_of, usual_state
     from lipwise_ray.runs.preview import preview as make
-    from lipwise_ray.runs.preview import row_of, usual_state
+    from lipwise_ray.storage.address import whole_path
 
     chosen = row_of(manifest, row, settings)
+    if out is not None:
+        check_no_input(whole_path(str(out)), [manifest])
     with show(stop) as display:
         made = make(
             chosen,

@@ -7,6 +7,26 @@ import numpy as np
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.people import People
 from lipwise_ray.faces.tracks import Tracks
+from lipwise_ray.values import Span
+
+
+def check_looked_at(rule: str, frame: int, looked: Span) -> None:
+    """Check that faces were looked for in the frame that a rule names.
+
+    Args:
+        rule: The rule, as it was given.
+        frame: Number of the frame, from 0.
+        looked: Frames of the source that a row looks at.
+
+    Raises:
+        FaceError: They were not: the row's start and end leave the frame out.
+    """
+    if not looked.start <= frame < looked.stop:
+        got = (
+            f"frame {frame} is outside what the row uses, of which frames {looked.start} to {looked.stop - 1} are seen"
+        )
+        do = "Take a frame between the row's start and end; frames count from the first of the whole video"
+        raise FaceError("nobody_there", f"faces={rule}", got=got, do=do)
 
 
 def person_at(people: People, tracks: Tracks, frame: int, point: tuple[int, int]) -> list[int]:

@@ -33,8 +33,7 @@ class ScoreTable:
 
 
 def _cells(outcome: RowOutcome) -> tuple[str, ...]:
-    record = outcome.record
-    scores = record.sync if isinstance(record, DubResult) else None
+    scores = outcome.result.sync if isinstance(outcome.result, DubResult) else None
     if scores is None:
         return (_NONE,) * (len(_TITLES) - 1)
     before, after = scores.before, scores.after

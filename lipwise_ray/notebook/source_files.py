@@ -64,7 +64,8 @@ def _chosen(what: str, folder: Path) -> Path:
     if not sent:
         raise MediaError("missing_file", f"the {what}", got="none was chosen", do="Run the cell again, and choose one")
     name, data = next(iter(sent.items()))
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / Path(name).name
+    place = folder / what  # a video and its audio may have one name
+    place.mkdir(parents=True, exist_ok=True)
+    target = place / Path(name).name
     target.write_bytes(data)
     return target

@@ -17,6 +17,9 @@ from lipwise_ray.media.reader import read_through
 _MOST_BYTES = 32 << 20
 """Of a video inside a page: more makes browsers, and the notebook's file, slow."""
 
+_SLACK_S = 1e-6
+"""By so much a decimal may miss the frame that it means."""
+
 
 @dataclass(frozen=True, slots=True)
 class VideoPair:
@@ -60,22 +63,23 @@ class VideoStills:
 
 
 def still(path: Path, at_s: float) -> bytes:
-    """Return a frame of a video as JPEG.
+    """Return the frame that a video shows at a moment, as JPEG.
 
     Args:
         path: The video.
-        at_s: Its moment, in seconds.
+        at_s: The moment, in seconds from its first frame on.
 
     Raises:
         InputError: The video cannot be read.
     """
-    image = None
     with closing(read_through(path)) as frames:
+        image = next(frames, None)
+        assert image is not None  # a video without frames is refused
+        latest_s = image.time + at_s + _SLACK_S
         for frame in frames:
-            image = frame
-            if frame.time >= at_s:
+            if frame.time > latest_s:
                 break
-    assert image is not None  # a video without frames is refused
+            image = frame
     return cv2.imencode(".jpg", image.to_ndarray(format="bgr24"))[1].tobytes()
 
 

@@ -113,7 +113,7 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         MediaError: An input cannot be opened.
         AudioError: The audio has no sound.
     """
-    needed = used_seconds(row, salvage=settings.source.salvage)
+    needed = used_seconds(row, settings)
     identity = media.identity(row.video, needed)
     video = media.local(row.video, identity, needed)
     rate, choice = Fraction(settings.source.still_rate), split_choice(row.video)[1]

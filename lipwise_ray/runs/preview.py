@@ -7,7 +7,7 @@ again, it is there at once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from lipwise_ray.errors import EngineError, LipwiseError, ManifestError, OutputError, SettingsError, os_reason
+from lipwise_ray.media.image_sequence import is_series
 from lipwise_ray.media.join import CONTAINERS
 from lipwise_ray.media.picture import PICTURES, write_picture
 from lipwise_ray.models.role import NOTHING
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs import resolver
+from lipwise_ray.pipeline.inputs.site_pieces import used_seconds
 from lipwise_ray.pipeline.inputs.stamps import settled_stamps
 from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.pipeline.manifest.manifest import Manifest
@@ -41,6 +43,7 @@ from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.row_outcome import RowOutcome
 from lipwise_ray.state.store import LocalStore, open_store
 from lipwise_ray.storage.address import is_local, whole_path
+from lipwise_ray.storage.stream_choice import split_choice
 from lipwise_ray.version import __version__
 
 VIDEOS = tuple(CONTAINERS)
@@ -107,6 +110,8 @@ def preview(
     window = OutputWindow(_number(at_s, "--at"), 0.0 if suffix else _number(seconds, "--seconds"))
     kept = KeptPreviews(whole_path(str(cache)) if cache else Path.home() / ".cache" / "lipwise-ray" / "previews")
     asked = row if isinstance(row, Row) else _row_of_columns(row, source)
+    if target is not None:
+        check_no_input(target, asked.inputs)
     shown_row, notes = _as_shown(asked, source.for_row(asked), target if not suffix else None)
     making = _Making(kept, shown_row, source, window, models, suffix)
     found = kept.get(making.key, making.name)
@@ -140,6 +145,29 @@ def row_of(manifest: str, row_id: str, settings: LoadedSettings) -> Row:
     named = ", ".join(row.id for row in islice(rows.rows, _MOST_NAMED))
     do = f"It has {named}{' and more' if rows.good > _MOST_NAMED else ''}" if named else "Check the id"
     raise ManifestError("unknown_row", manifest, got=f"no row has the id {row_id!r}", do=do)
+
+
+def check_no_input(target: Path, files: Iterable[str]) -> None:
+    """Check that a preview takes the place of no file that a row reads.
+
+    Args:
+        target: Path of the preview.
+        files: Addresses of what is read, or paths; of pictures in a row their folder or pattern.
+
+    Raises:
+        OutputError: It would overwrite one.
+    """
+    for address in files if target.exists() else ():
+        path = Path(split_choice(address)[0])
+        if not is_local(address):
+            continue
+        if is_series(path):
+            is_input = target.parent.samefile(path if path.is_dir() else path.parent)
+        else:
+            is_input = path.exists() and target.samefile(path)
+        if is_input:
+            do = "Let it go elsewhere"
+            raise OutputError("overwrites_input", str(target), got=f"would overwrite an input ({address})", do=do)
 
 
 def usual_state(manifest: str, settings: LoadedSettings) -> str:
@@ -281,7 +309,8 @@ class _Making:
             LipwiseError: It cannot be made, or was stopped.
         """
         folder, own = self.kept.begin(self.key), str(self.kept.state(self.key))
-        video_id, faces = self._media.identity(self.row.video), self.kept.faces()
+        used = used_seconds(self.row, self.source.for_row(self.row))
+        video_id, faces = self._media.identity(self.row.video, used), self.kept.faces()
         if state is not None and (not is_local(state) or Path(state).is_dir()):  # opening a folder would make it
             with suppress(LipwiseError):  # it would only have spared a search
                 lender = open_store(state)

@@ -106,7 +106,7 @@ class Validation:
         told, source = settings.limits.model_dump_json(), settings.source
         for kind, address in _files_of(row, settings):
             may_be_part = kind == "video" and is_web(address)
-            used = used_seconds(row, salvage=source.salvage) if may_be_part else None
+            used = used_seconds(row, settings) if may_be_part else None
             problem = self._known(kind, address, used, told, source.still_rate, is_whole=not source.salvage)
             if problem is not None:
                 yield problem

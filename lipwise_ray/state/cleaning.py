@@ -7,7 +7,7 @@ measured in a video stays too: a figure over several videos needs it, and nobody
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -18,7 +18,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
 from lipwise_ray.state.ids import ID_CHARACTERS
 from lipwise_ray.state.job_result import DubResult
-from lipwise_ray.state.last_uses import last_uses
+from lipwise_ray.state.last_uses import LastUses, last_uses
 from lipwise_ray.state.overview import kept_runs
 from lipwise_ray.state.shapes import typed
 from lipwise_ray.state.speeds import MOST_RUNS
@@ -71,8 +71,8 @@ def clean(
         older_s: Seconds for which nobody has.
         unfinished: Remove jobs without a result too: chunks that a later run would not have to render again.
         by_runs: Age is counted from the last run that used a record, whenever its file was written; from then only
-            where no run's record names it. A state that was copied keeps its ages so, and what a newer run found
-            there stays, however old.
+            where no run's record names it, or a run without an end may have written it. A state that was copied keeps
+            its ages so, and what a newer run found there stays, however old.
         dry_run: Remove nothing, and tell what would be.
         is_held: Tells whether nobody else can have begun to work on the state meanwhile; asked before each removal.
         clock: Seconds since 1970.
@@ -86,7 +86,7 @@ def clean(
     latest = {*kept_runs(store), *store.folders(layout.NIGHTS)[-1:]}
     latest |= {key.rpartition("/")[2] for key in store.names(layout.SPEEDS)[-MOST_RUNS:]}
     over = _lost_attempts(store)
-    is_old = _Ages(last_uses(store) if by_runs else {}, before_s)
+    is_old = _Ages(last_uses(store) if by_runs else LastUses(), before_s)
 
     def whole(name: str, found: list[Listed]) -> list[Listed]:
         return found if name not in latest and is_old(name, found) else []
@@ -139,15 +139,21 @@ def clean(
 
 @dataclass(frozen=True, slots=True)
 class _Ages:
-    """Tells whether a folder was last used before a time; where no run's record names it or a file in it, written."""
+    """Tells whether a folder was last used before a time; where no run's record names it or a file in it, written.
 
-    uses: Mapping[str, float]
+    What a run without an end may have written counts as used then: no record names it yet.
+    """
+
+    uses: LastUses
     before_s: float
 
     def __call__(self, name: str, found: list[Listed]) -> bool:
-        names = (name, *(PurePosixPath(one.key).stem[:ID_CHARACTERS] for one in found)) if self.uses else ()
-        used_s = max((self.uses[one] for one in names if one in self.uses), default=None)
-        return _is_older(found, self.before_s) if used_s is None else used_s <= self.before_s
+        times = self.uses.times
+        names = (name, *(PurePosixPath(one.key).stem[:ID_CHARACTERS] for one in found)) if times else ()
+        used_s = max((times[one] for one in names if one in times), default=None)
+        if used_s is None or max(one.changed_s for one in found) >= self.uses.unended_s:
+            return _is_older(found, self.before_s) and (used_s or 0.0) <= self.before_s
+        return used_s <= self.before_s
 
 
 def _is_older(found: list[Listed], before_s: float) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from lipwise_ray.state import done_rows, layout
 from lipwise_ray.state.run_records import RunEnd, RunRecord
@@ -15,8 +17,22 @@ _AT_A_TIME = 64
 _ID = re.compile(r"[A-Za-z0-9_-]{8,100}")
 
 
-def last_uses(store: Store) -> dict[str, float]:
-    """Return the time of each video's, audio's and job's last use: seconds since 1970, by the names of their folders.
+@dataclass(slots=True)
+class LastUses:
+    """Times at which records were last used, in seconds since 1970.
+
+    Attributes:
+        times: Of each video's, audio's and job's last use, by the names of their folders.
+        unended_s: Start of the first run without an end: what was written from then on, a run that was killed may have
+            written without a record that names it. Infinite where every run has ended.
+    """
+
+    times: dict[str, float] = field(default_factory=dict)
+    unended_s: float = math.inf
+
+
+def last_uses(store: Store) -> LastUses:
+    """Return the times of the last uses of a state's records.
 
     Runs are among them themselves, by when they ended. What no run's record names is not there. A row that was found
     done counts as much as one that was made; of a failed one its plan tells what it had used.
@@ -27,7 +43,8 @@ def last_uses(store: Store) -> dict[str, float]:
     Raises:
         StorageError: The store refuses.
     """
-    used: dict[str, float] = {}
+    uses = LastUses()
+    used = uses.times
 
     def note(record: object, time_s: float) -> None:
         for name in _ids(record):
@@ -37,7 +54,10 @@ def last_uses(store: Store) -> dict[str, float]:
         begun = read_typed(store, layout.run_record(run_id), RunRecord)
         if begun is None or not begun.begun:
             continue
-        end = read_typed(store, f"{layout.run(run_id)}/report.json", RunEnd)
+        end_key = f"{layout.run(run_id)}/report.json"
+        if store.size(end_key) is None:
+            uses.unended_s = min(uses.unended_s, begun.begun)
+        end = read_typed(store, end_key, RunEnd)
         ended_s = begun.begun + (end.seconds if end else 0.0)
         for record in _row_records(store, run_id):
             told_s = record.get("ended")
@@ -51,7 +71,7 @@ def last_uses(store: Store) -> dict[str, float]:
             record = outcome.record
             note({name: record.get(name) for name in ("job_id", "identity", "attempts")}, ended_s)
         used[run_id] = max(used.get(run_id, 0.0), ended_s)
-    return used
+    return uses
 
 
 def _row_records(store: Store, run_id: str) -> Iterator[Json]:

@@ -110,6 +110,13 @@ def test_errors_are_those_of_a_manifest(
     assert left == []
 
 
+def test_an_empty_folder_of_ones_own_stays(footage: Path) -> None:
+    """A place that was named for the state is nobody's to remove, whatever goes wrong."""
+    (footage / "mine").mkdir()
+    assert _dub(footage, "v.mp4", "s.wav", "o.mp4", "--state", "mine", "--end", "soon").returncode == 2
+    assert (footage / "mine").is_dir()
+
+
 def test_a_text_is_spoken_in_place_of_audio(footage: Path) -> None:
     """With --text there is no AUDIO; the voice is asked for by its name."""
     told = (*TOLD, 'tts.engine="command"', f"tts.command={json.dumps(sayer(footage))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lipwise_ray.cli.explain import explain
 from lipwise_ray.error_codes import find_codes
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.exit_codes import ExitCode
@@ -64,3 +65,9 @@ def test_an_unknown_code_suggests_the_nearest(code: str, words: str) -> None:
         explanation_of(code)
     with pytest.raises(SettingsError, match="unknown exit code 7"):
         exit_of(7)
+
+
+def test_a_number_of_thousands_of_digits_is_no_code() -> None:
+    """Python reads none so long; whoever types one gets the sentence that any unknown code gets."""
+    with pytest.raises(SettingsError, match="unknown"):
+        explain("9" * 5000)

@@ -35,6 +35,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
     speakers_of_texts,
     speech_by,
     unfollowed,
+    unmoved,
 )
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
 from lipwise_ray.pipeline.dubbing.job import KeptParts
@@ -169,7 +170,12 @@ def publish(
             LeftBehindRecord(kind=one.kind, what=one.what, why=one.why)
             for one in (*lost, *chosen.left_behind, *side.lost)
         ),
-        notes=(*unfollowed(job.spec, told_by), *of_window(job.spec.window), *notes(payload.row.weights, markers)),
+        notes=(
+            *unfollowed(job.spec, told_by),
+            *of_window(job.spec.window),
+            *unmoved(job.spec, plan.fitted),
+            *notes(payload.row.weights, markers),
+        ),
         speaking=plan.speaking,
         fitted=plan.fitted,
         occluded=occluded(job.spec.settings, payload.row.weights, markers),

@@ -19,6 +19,7 @@ from lipwise_ray.pipeline.dubbing.speeches import spoken_by
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, Probed
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs.made import made_key
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import rules_of
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.landmarks import LANDMARKS
@@ -28,6 +29,7 @@ from lipwise_ray.roles.parser import PARSER
 from lipwise_ray.roles.vad import VAD
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.face_records import OcclusionMeans
+from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.markers import ChunkMarker
 from lipwise_ray.state.speech_record import SpokenBy
 from lipwise_ray.version import __version__
@@ -158,3 +160,15 @@ def notes(weights: Checkpoints, markers: list[ChunkMarker]) -> list[str]:
         for one in weights
         if one.made_for
     ]
+
+
+def unmoved(job: JobSpec, fitted: FittedRecord | None) -> list[str]:
+    """Return the note on a background file beside a video that was stretched in the slots of its clips.
+
+    Args:
+        job: The job.
+        fitted: What was made longer; None where nothing was.
+    """
+    if fitted is None or not fitted.slots or background_file(job.background) is None:
+        return []
+    return ["the background is laid from the start on as it is: it does not follow the video, which was stretched"]

@@ -91,7 +91,7 @@ class JobSpec:
     @property
     def used_seconds(self) -> UsedSeconds | None:
         """Seconds of the video beside which nothing of it need be read; None where all may count."""
-        return used_seconds(self, salvage=self.settings.source.salvage)
+        return used_seconds(self, self.settings)
 
     def after(self, left_out_s: Fraction) -> JobSpec:
         """Return the specification for a video that lacks its first seconds.

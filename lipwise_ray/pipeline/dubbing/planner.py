@@ -15,7 +15,9 @@ from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.embeddings import FaceEmbeddings
 from lipwise_ray.faces.people import People, find_people
+from lipwise_ray.faces.pointed import check_looked_at
 from lipwise_ray.faces.select import (
+    AT,
     BOX,
     BY_PLACE,
     LIKE,
@@ -211,6 +213,8 @@ class Planner:
                     has_turn = frames_of_turns(turns, frames) if len(rules) == 1 else {}
                     numbers[place] = tuple(sorted({number for turn in turns for number in turn.person.tracks}))
                 else:
+                    if rule.kind == AT and job.spec.tracks is None and rule.number < frames:
+                        check_looked_at(rule.text, rule.number, stretch_of(job).span)
                     likeness = self._likeness(job, probed, rule)
                     numbers[place] = tuple(select_tracks(people(rule.kind), rule, tracks, likeness))
             others = {place: picked for place, picked in numbers.items() if place not in boxes}

@@ -24,12 +24,21 @@ _SLACK_S = Fraction(2, 1000)
 
 @dataclass(slots=True)
 class _Stamps:
-    """Time stamps of a stream in its ticks: its first packet's, the least and the most, and those that are used."""
+    """Time stamps of a stream in its ticks.
+
+    Attributes:
+        tick_s: Length of a tick.
+        first: Of the first packet.
+        least, most: The bounds of all.
+        least_key: The least of a key packet; None where there is none.
+        used: Number of those that are used.
+    """
 
     tick_s: Fraction
     first: int
     least: int
     most: int
+    least_key: int | None = None
     used: int = 0
 
     def at_tick(self, time_s: Fraction) -> int:
@@ -105,16 +114,21 @@ def holds(file: Path, parts: Sequence[FormatPart], zero_s: Fraction, seconds: Us
         zero_s: Time of the whole's first frame on the clock of the file.
         seconds: What is used.
     """
+    with reading(file), open_input(file) as container:
+        kinds = {stream.type for stream in container.streams}
     begin_s = Fraction(seconds.start_s) + zero_s
     stop_s = None if seconds.end_s is None else Fraction(seconds.end_s) + zero_s
     found = _stamps(file, begin_s, stop_s)
-    if not found["video"].used:
+    if "video" not in found or not found["video"].used:
         return False  # whoever has the whole says what is wrong
     for kind, part in zip(_KINDS, (parts[0], parts[-1]), strict=True):
-        if (stamps := found.get(kind)) is None:
+        if kind not in kinds:
             continue
-        early_s = _WARM_UP_S if kind == "audio" else _SLACK_S
-        if part.first and stamps.least * stamps.tick_s > begin_s - early_s:
+        if (stamps := found.get(kind)) is None:
+            return False
+        # A picture is decoded from a key frame on; every packet of sound is one.
+        early_s, least = (_WARM_UP_S, stamps.least) if kind == "audio" else (_SLACK_S, stamps.least_key)
+        if part.first and (least is None or least * stamps.tick_s > begin_s - early_s):
             return False
         if part.stop < part.count and (stop_s is None or stamps.most * stamps.tick_s < stop_s):
             return False
@@ -136,6 +150,8 @@ def _stamps(path: Path, begin_s: Fraction = Fraction(0), stop_s: Fraction | None
                 continue
             one = found.setdefault(packet.stream.type, _Stamps(packet.time_base, packet.pts, packet.pts, packet.pts))
             one.least, one.most = min(one.least, packet.pts), max(one.most, packet.pts)
+            if packet.is_keyframe:
+                one.least_key = packet.pts if one.least_key is None else min(one.least_key, packet.pts)
             moment_s = packet.pts * packet.time_base
             one.used += begin_s <= moment_s and (stop_s is None or moment_s < stop_s - _SLACK_S)
     return found

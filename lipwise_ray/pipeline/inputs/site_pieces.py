@@ -13,7 +13,10 @@ from typing import Protocol
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from lipwise_ray.faces.select import AT
 from lipwise_ray.pipeline.inputs.media_playlist import MediaPlaylist, read_playlist
+from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
+from lipwise_ray.settings.model import Settings
 
 _BEFORE, _AFTER, _BESIDE_S = 1, 1, 60.0
 """Pieces beside those that are asked for, and their usual length at most: decoders start at a key frame before the
@@ -36,6 +39,11 @@ class RangedRow(Protocol):
     @property
     def tracks(self) -> str | None:
         """Face tracks of its own; None for none."""
+        ...
+
+    @property
+    def speakers(self) -> Sequence[Speaker]:
+        """Faces and what each says; empty where one rule chooses the faces."""
         ...
 
 
@@ -66,16 +74,19 @@ class UsedSeconds:
         return math.inf if self.end_s is None else self.end_s - self.start_s + _BESIDE_S
 
 
-def used_seconds(row: RangedRow, *, salvage: bool) -> UsedSeconds | None:
+def used_seconds(row: RangedRow, settings: Settings) -> UsedSeconds | None:
     """Return the seconds that a row uses of its video; None where it needs all of it.
 
-    Tracks number frames from the first of the whole; of a damaged video its decoder says which that is.
+    Tracks and the rule ``at`` number frames from the first of the whole; of a damaged video its decoder says which
+    that is.
 
     Args:
         row: The row.
-        salvage: It uses what decodes of a damaged video.
+        settings: Its settings.
     """
-    if row.tracks or salvage or (row.start_s == 0 and row.end_s is None):
+    if row.tracks or settings.source.salvage or (row.start_s == 0 and row.end_s is None):
+        return None
+    if any(rule.kind == AT for rule in rules_of(row.speakers, settings)):
         return None
     return UsedSeconds(row.start_s, row.end_s)
 

@@ -67,7 +67,8 @@ class RowsByLanguage:
             return
         sounds = cast("dict[str, str]", files)
         preset = str(record.get("preset") or "").strip() or None
-        if self._tracks_of(preset) == "all":
+        own = str(record.get("encode.tracks") or "").strip()  # what else it says is refused with its row
+        if (own or self._tracks_of(preset)) == "all":
             (first, file), *others = sounds.items()
             output = str(record.get("output") or "").replace(_PLACE, first)
             whole = {**record, "audio": file, "language": first, "output": output}

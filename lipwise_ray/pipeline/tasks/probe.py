@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from lipwise_ray.errors import FaceError, SettingsError
+from lipwise_ray.faces.select import AT
 from lipwise_ray.media.encode import check_encoder, is_hardware
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
@@ -144,7 +145,8 @@ def _around_window(context: TaskContext, opened: JobContext, audio: records.Audi
     present = context.store.names(layout.scans(video.id, detector_id))
     missing = missing_chunks(stretch.numbered, partial(layout.scan_chunk, video.id, detector_id), present)
     is_known = layout.tracks(video.id, detector_id, stretch.part) in present
-    if is_known or job.window is None or sum(one.frames for one in missing) <= _FEW_FRAMES:
+    names_frame = any(rule.kind == AT for rule in rules_of(job.speakers, job.settings))  # wherever that one lies
+    if is_known or names_frame or job.window is None or sum(one.frames for one in missing) <= _FEW_FRAMES:
         return opened
     facts = Facts(
         index=video.index,

@@ -13,6 +13,7 @@ import pytest
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.embeddings import FaceEmbeddings
 from lipwise_ray.faces.people import People, find_people, may_show
+from lipwise_ray.faces.pointed import check_looked_at
 from lipwise_ray.faces.select import parse_selection_rule, select_tracks
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.values import Size, Span
@@ -310,6 +311,14 @@ def test_a_point_names_the_person_whose_face_holds_it() -> None:
         _frames(tracks, people, "at:39,340,150")
     with pytest.raises(FaceError, match="frame 60 is not in a video of 60 frames"):
         _frames(tracks, people, "at:60,340,150")
+
+
+def test_a_frame_that_was_not_looked_at_is_said_to_be_outside() -> None:
+    """Nobody is known to be in a frame that start and end leave out: the message says that, and no more."""
+    check_looked_at("at:50,10,10", 50, Span(50, 90))
+    for frame in (49, 90):
+        with pytest.raises(FaceError, match=f"frame {frame} is outside what the row uses.* 50 to 89"):
+            check_looked_at(f"at:{frame},10,10", frame, Span(50, 90))
 
 
 def test_a_point_in_two_faces_names_the_nearer_one() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
+import av
 import pytest
 
 from lipwise_ray.errors import InputError, SetupError
@@ -24,6 +26,7 @@ from lipwise_ray.resources import manifests_folder, models_folder
 from lipwise_ray.runs.load_settings import load_settings
 from lipwise_ray.runs.progress_events import RowProgress, RowsProgress
 from lipwise_ray.state.job_result import DubResult, SyncScore, SyncScores
+from lipwise_ray.state.row_outcome import RowOutcome
 from lipwise_ray.synth.clips import ClipSpec, write_clip
 from lipwise_ray.values import Size
 
@@ -85,8 +88,11 @@ def test_own_files_are_named_or_chosen(tmp_path: Path, clip: Path, monkeypatch: 
     for name in ("google", "google.colab"):
         monkeypatch.setitem(sys.modules, name, sys.modules.get(name, ModuleType(name)))
     audio = sent_files(tmp_path / "in", str(clip)).audio
-    assert audio == tmp_path / "in" / "voice.wav"
+    assert audio.name == "voice.wav"
+    sent["../voice.wav"] = b"video"
+    assert sent_files(tmp_path / "in", "", str(clip)).video.read_bytes() == b"video"
     assert audio.read_bytes() == b"RIFF"
+    assert tmp_path / "in" in audio.parents
     sent.clear()
     with pytest.raises(InputError, match="none was chosen"):
         sent_files(tmp_path / "in", str(clip))
@@ -118,7 +124,10 @@ def test_scores_stand_side_by_side() -> None:
             after=SyncScore(sync_distance=0.25, windows=3, offset=0),
         ),
     )
-    table = ScoreTable({"a": SimpleNamespace(record=scored), "b": SimpleNamespace(record=None)})  # type: ignore[dict-item]
+    unscored = replace(scored, sync=None)
+    table = ScoreTable(
+        {name: RowOutcome(row=1, row_id=name, result=result) for name, result in (("a", scored), ("b", unscored))}
+    )
     assert table.rows() == [("a", "12.000", "0.250", "1.000", "-", "0"), ("b", "-", "-", "-", "-", "-")]
     assert "0.250" in table._repr_html_()
 
@@ -138,6 +147,20 @@ def test_stills_show_the_moment(clip: Path) -> None:
     """Another moment is another image, and after the end it is the last."""
     assert still(clip, 0.0) != still(clip, 0.2)
     assert still(clip, 9.0) == still(clip, 9 / 25)
+    assert still(clip, 0.079) == still(clip, 1 / 25) != still(clip, 2 / 25)
+
+
+def test_a_still_counts_from_the_first_frame(clip: Path, tmp_path: Path) -> None:
+    """Files whose clocks begin later than 0 show the same moments."""
+    later = tmp_path / "later.mkv"
+    with av.open(str(clip)) as source, av.open(str(later), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts = (time + round(3 / packet.time_base) for time in (packet.pts, packet.dts))
+                packet.stream = stream
+                target.mux(packet)
+    assert still(later, 0.2) == still(clip, 0.2) != still(clip, 0.0)
     assert VideoStills({"a": clip, "b": clip})._repr_html_().count("data:image/jpeg") == 2
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import lipwise_ray
-from lipwise_ray.errors import ManifestError
+from lipwise_ray.errors import ManifestError, OutputError
 from lipwise_ray.runs.kept_previews import KeptPreviews, lend_faces
-from lipwise_ray.runs.preview import row_of
+from lipwise_ray.runs.preview import check_no_input, preview, row_of
 from lipwise_ray.state.store import LocalStore
 from tests.support.dub import write_manifest
 
@@ -28,6 +28,24 @@ def test_a_row_by_its_id(tmp_path: Path) -> None:
         row_of(manifest, "d", settings)
     with pytest.raises(ManifestError, match=r"line 4 \(id=c\)"):
         row_of(manifest, "c", settings)
+
+
+def test_a_preview_takes_the_place_of_no_input(tmp_path: Path) -> None:
+    """Neither of a file that its row reads, by whatever path, nor of one of its pictures; other files may go."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for path in (tmp_path / "v.mp4", tmp_path / "s.wav", tmp_path / "old.mp4", frames / "f.0001.png"):
+        path.write_bytes(b"x")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "v.mp4")
+    row = {"video": str(tmp_path / "v.mp4"), "audio": str(tmp_path / "s.wav")}
+    with pytest.raises(OutputError, match="would overwrite an input") as caught:
+        preview(row, out=tmp_path / "link.mp4", cache=tmp_path / "cache")
+    assert caught.value.code == "overwrites_input"
+    assert (tmp_path / "v.mp4").read_bytes() == b"x"
+    for video in (frames, frames / "f.####.png"):
+        with pytest.raises(OutputError):
+            check_no_input(frames / "f.0001.png", [str(video)])
+    check_no_input(tmp_path / "old.mp4", [str(tmp_path / "v.mp4"), str(frames), "s3://bucket/old.mp4"])
 
 
 def test_what_is_kept_is_found_until_room_is_needed(tmp_path: Path) -> None:

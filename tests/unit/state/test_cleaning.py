@@ -149,3 +149,25 @@ def test_a_bucket_is_cleaned_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         places = ("speeds", "quarantine", "driver", "backlog", "format.json")
         kept |= {key for key in RECORDS if key.split("/")[0] in places}
         assert _keys(store) == kept
+
+
+def test_what_a_killed_run_wrote_is_kept_though_an_old_run_names_its_folder(tmp_path: Path) -> None:
+    """Days count from the runs that named a record; of a run without an end none does, but its files are of its days:
+    it may go on with them. What was copied before it began keeps its age.
+    """
+    store = LocalStore(tmp_path)
+    month_s, yesterday_s = NOW_S - 31 * DAY_S, NOW_S - DAY_S
+    begun = {"manifest": "m", "rows": 1}
+    scanned, copied = "scanned-video-1", "copied-video-12"
+    store.write("runs/1/run.json", to_json({"run_id": "1", "begun": month_s, **begun}))
+    store.write("runs/1/report.json", to_json({"done": 1, "seconds": 5.0}))
+    for row, name in enumerate((scanned, copied)):
+        told = {"row": row, "row_id": name, "ended": month_s, "identity": {"video": name}}
+        store.write(f"runs/1/rows/{row:06d}.json", to_json(told))
+    store.write("runs/2/run.json", to_json({"run_id": "2", "begun": yesterday_s, **begun}))
+    for name, written_s in ((scanned, yesterday_s + 60), (copied, yesterday_s - 60)):
+        key = f"scans/{name}/d/chunk-00000.npz"
+        store.write(key, b"{}")
+        os.utime(tmp_path / key, (written_s, written_s))
+    list(clean(store, 7 * DAY_S, by_runs=True, clock=lambda: NOW_S))
+    assert store.folders("scans") == [scanned]

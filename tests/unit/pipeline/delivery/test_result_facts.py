@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.pipeline.delivery.result_facts import mask_by, notes, occluded, people_by, provenance, unfollowed
+from lipwise_ray.pipeline.delivery.result_facts import (
+    mask_by,
+    notes,
+    occluded,
+    people_by,
+    provenance,
+    unfollowed,
+    unmoved,
+)
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.pipeline.flows.task_kinds import RenderPayload
 from lipwise_ray.settings.layers import parse_assignment, resolve
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.face_records import OcclusionMeans
+from lipwise_ray.state.fitted_record import FittedClip, FittedRecord
 from lipwise_ray.state.markers import ChunkMarker
 from tests.support.task_context import Bench
 
@@ -111,3 +121,13 @@ def test_people_who_could_not_be_followed_are_noted() -> None:
     assert _people_by(NOBODY, follow, embedded=False) == ("place", 1)
     assert _people_by(EMBEDDER, follow, embedded=True) == ("sface", 0)
     assert _people_by(NOBODY, follow, "faces.select='all'", embedded=False) == ("place", 0)
+
+
+def test_a_background_that_does_not_follow_a_stretched_video_is_noted() -> None:
+    """Only a file, and only where the video was stretched in the slots of clips."""
+    slot = FittedClip.of(1, Fraction(0), Fraction(2), audio=Fraction(1), video=Fraction(2))
+    stretched = FittedRecord(clips=1, slots=(slot,))
+    job = JobSpec("r", "v.mp4", None, "o.mp4", "/o/o.mp4", None, 0.0, None, None, (), _settings())
+    asked = [(name, len(unmoved(replace(job, background=name), stretched))) for name in ("/m.wav", "keep", None)]
+    assert asked == [("/m.wav", 1), ("keep", 0), (None, 0)]
+    assert unmoved(replace(job, background="/m.wav"), FittedRecord(clips=1)) == []

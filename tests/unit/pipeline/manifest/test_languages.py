@@ -57,6 +57,15 @@ def test_languages_are_soundtracks_of_one_file(folder: Path) -> None:
     assert str(folder / "b.wav") in row.inputs
 
 
+def test_a_row_says_how_many_soundtracks_its_file_has(folder: Path) -> None:
+    """Its own column goes before the run's setting, as with every other setting."""
+    (row,) = _read(folder, {**ROW, "encode.tracks": "all"}).rows
+    assert [one.language for one in row.beside] == ["de"]
+    rows = _read(folder, {**ROW, "encode.tracks": "one"}, tracks="all").rows
+    assert [(row.id, row.beside) for row in rows] == [("ep1-es", ()), ("ep1-de", ())]
+    assert all("encode.tracks" in str(one) for one in _read(folder, {**ROW, "encode.tracks": "both"}).problems)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,8 @@ def test_a_row_has_settings_of_its_own(tmp_path: Path, ending: str) -> None:
         ("timing.fitt", "video", 'did you mean "timing.fit"'),
         ("engine.workers", 5, "unknown column"),
         ("faces.align", {"a": 1}, "a dict where one text or number belongs"),
+        ("restore.upscale", '{model = "x", checkpoint = "/weights"}', "a row has no checkpoint of its own"),
+        ("source.still_rate", "10", "unknown column"),
     ],
 )
 def test_what_a_row_cannot_set_is_its_own_fault(tmp_path: Path, column: str, value: object, message: str) -> None:
@@ -57,4 +61,27 @@ def test_what_a_row_cannot_set_is_its_own_fault(tmp_path: Path, column: str, val
 def test_rows_set_nothing_of_the_machine_or_the_run() -> None:
     """Programs, folders, workers, and files by name are none of a row's settings."""
     assert not {name for name in SETTING_COLUMNS if name.partition(".")[0] in {"tts", "paths", "engine", "limits"}}
-    assert not {name for name in SETTING_COLUMNS if name.endswith("checkpoint")}
+    assert not {name for name in SETTING_COLUMNS if name.endswith(("checkpoint", "batch_frames", "batch_faces"))}
+
+
+def test_cells_of_json_are_read_as_those_of_csv(tmp_path: Path) -> None:
+    """Spaces are an empty cell, and a whole number may have been made one with decimals on its way."""
+    (row,) = _read(tmp_path, "jsonl", {"detect.stride": 5.0, "timing.fit": " ", "faces.follow": " shot "}).rows
+    settings = load_settings().for_row(row)
+    assert (settings.detect.stride, settings.timing.fit, settings.faces.follow) == (5, "audio", "shot")
+
+
+def test_decimals_and_dates_of_parquet_are_numbers_and_a_bad_row(tmp_path: Path) -> None:
+    """A column of decimals holds numbers; a date is no setting, which costs its own row alone."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for name in ("v.mp4", "a.wav"):
+        (tmp_path / name).touch()
+    row = {"video": "v.mp4", "audio": "a.wav", "detect.stride": Decimal("4.00"), "restore.strength": Decimal("0.50")}
+    rows = [{**row, "id": name, "output": f"{name}.mp4", "timing.fit": None} for name in "ab"]
+    rows[1]["timing.fit"] = date(2026, 1, 1)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "m.parquet")
+    manifest = read_manifest(tmp_path / "m.parquet", str(tmp_path / "out"), [])
+    (good,) = manifest.rows
+    settings = load_settings().for_row(good)
+    assert (good.id, settings.detect.stride, settings.restore.strength) == ("a", 4, 0.5)
+    assert [one.id for one in manifest.bad_rows] == ["b"]

@@ -8,6 +8,7 @@ import pytest
 
 from lipwise_ray.errors import MediaError, SettingsError
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.flows.task_kinds import CheckPayload, CheckResult, ProbePayload, ToDo
 from lipwise_ray.pipeline.tasks import probe
 from tests.support.task_context import NOTHING_KNOWN, Bench
@@ -44,6 +45,16 @@ def test_chunks_are_scanned_that_nobody_has_scanned(tmp_path: Path) -> None:
     video_id, detector_id = found.probed.video_id, found.probed.detector_id
     bench.store.write(probe.layout.scan_chunk(video_id, detector_id, 0), b"found")
     assert _to_do(bench).scan == (NumberedSpan(1, 10, 20),)
+
+
+@pytest.mark.parametrize(("rule", "looks_around"), [("largest", True), ("at:19,80,60", False)])
+def test_a_preview_looks_where_its_rule_does(
+    rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, looks_around: bool
+) -> None:
+    """Of a long video faces are looked for around a preview alone, unless a frame is named, wherever that one lies."""
+    monkeypatch.setattr(probe, "_FEW_FRAMES", 0)  # as if the video were long
+    bench = Bench(tmp_path, {"detector": "tiny_detector"}, faces={"select": rule}, detect={"detector": "tiny"})
+    assert (_to_do(bench, window=OutputWindow(0.0, 0.1)).looked is not None) is looks_around
 
 
 def test_an_input_that_cannot_be_used_is_named_as_the_row_names_it(tmp_path: Path) -> None:
