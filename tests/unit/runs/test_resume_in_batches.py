@@ -19,7 +19,7 @@ from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.reports.rows import collect
 from lipwise_ray.runs import submit as submit_module
 from lipwise_ray.runs.report import Report
-from lipwise_ray.scheduler import run as scheduler_run
+from lipwise_ray.scheduler import cancel_requests
 from lipwise_ray.scheduler.engine import Outcome
 from lipwise_ray.scheduler.task import Task
 from lipwise_ray.state import layout
@@ -184,7 +184,7 @@ def test_a_stop_ends_after_the_batches_that_are_looked_at(case: Case) -> None:
 
 def test_a_row_that_is_cancelled_in_its_batch_fails_alone(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others of its batch are done."""
-    monkeypatch.setattr(scheduler_run, "_CHECK_S", 0.0)
+    monkeypatch.setattr(cancel_requests, "_CHECK_S", 0.0)
     store = open_store(str(case.folder / "out.state"))
 
     def cancel(polls: int) -> None:
