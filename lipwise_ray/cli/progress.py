@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.cli.terminal import raw_of
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY_S = 5.0
 _WINDOW_S = 30.0
+_STYLES = {"done ": "green", "check ": "yellow", "FAILED ": "red", "error: ": "red", "note: ": "dim"}
+"""Colours of lines by their beginnings, on a terminal."""
+
 _PRINTED = (
     *("row", "row_id", "job_id", "status", "code", "message", "output"),
     *("frames", "seconds", "counts", "sync", "fidelity", "gate"),
@@ -256,8 +260,9 @@ class BarDisplay(Display):
             self._progress.start()
 
     def say(self, text: str) -> None:
-        """Print above the bars."""
-        self._progress.console.print(printable(redact(text)), markup=False, highlight=False, soft_wrap=True)
+        """Print above the bars, in the colour of its first word; NO_COLOR takes colours away."""
+        style = next((style for word, style in _STYLES.items() if text.startswith(word)), "")
+        self._progress.console.print(Text(printable(redact(text)), style), soft_wrap=True)
 
     def stopping(self, text: str) -> None:
         """Print it above the bars, and show it on them."""
