@@ -100,8 +100,9 @@ def _to_fetch(registry: Registry, *, accept_licence: bool) -> list[str]:
         SetupError: Their terms need to be accepted first.
     """
     from lipwise_ray.models.recommended import check_consent, recommended_models
+    from lipwise_ray.roles.table import RECOMMENDED
 
-    models = recommended_models(registry)
+    models = recommended_models(registry, RECOMMENDED)
     for one in models:
         size = "there already" if one.is_there else f"{(one.entry.bytes_total or 0) / 1e6:.1f} MB"
         terms = one.entry.licence + (f" ({one.entry.reason})" if one.entry.reason else "")

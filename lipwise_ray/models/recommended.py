@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.models.registry import Registry, RegistryEntry
 from lipwise_ray.storage.digest import sha256_of
-
-RECOMMENDED = {
-    "detector": "yunet",
-    "lipsync": "wav2lip_gan",
-    "restorer": "gfpgan_1_4",
-    "judge": "syncnet_v2",
-    "embedder": "sface",
-}
-"""The registry's names by role: what the settings name, or take by themselves where it is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +27,18 @@ class RecommendedModel:
     is_there: bool
 
 
-def recommended_models(registry: Registry) -> list[RecommendedModel]:
+def recommended_models(registry: Registry, names: Mapping[str, str]) -> list[RecommendedModel]:
     """Return the recommended checkpoints; files that are there are hashed.
+
+    Args:
+        registry: The published checkpoints.
+        names: The registry's names by role: what settings name, or take by themselves where it is installed.
 
     Raises:
         WeightsError: The registry lacks one of them.
     """
     found: list[RecommendedModel] = []
-    for role, name in RECOMMENDED.items():
+    for role, name in names.items():
         entry, path = registry.entry(name), registry.path_of(name)
         there = path if path.is_file() else entry.packaged
         found.append(RecommendedModel(role, name, entry, there is not None and sha256_of(there) == entry.sha256))

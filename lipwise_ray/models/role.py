@@ -159,6 +159,7 @@ class ModelRole(Generic[Model_co]):
         is_preloaded: Render workers load its model before their first task; else whoever needs it does.
         runtime_networks: Those that other runtimes than torch compute too, on a CPU. In roles with a number format they
             decide the runtime of a job; in others they follow it.
+        recommended: The registry's name of the one that a first user is to have; empty for none.
     """
 
     name: str
@@ -180,6 +181,7 @@ class ModelRole(Generic[Model_co]):
     number_format: NumberFormat | None = None
     runtime_networks: tuple[str, ...] = ()
     is_preloaded: bool = True
+    recommended: str = ""
 
     def runtime(self, network: str, job_runtime: Runtime) -> Runtime:
         """Return the runtime of one of its networks, in a job of a runtime."""

@@ -91,4 +91,5 @@ DETECTOR = ModelRole(
     requirement=_requirement,
     several_files=True,
     evaluates=True,
+    recommended="yunet",
 )

@@ -48,4 +48,5 @@ EMBEDDER = ModelRole(
     requirement=_requirement,
     evaluates=True,
     figure="identity_distance",
+    recommended="sface",
 )

@@ -62,4 +62,5 @@ JUDGE = ModelRole(
     auto=_auto,
     evaluates=True,
     runtime_networks=("syncnet", "lipsync_expert"),  # by OpenVINO 1.6 and 1.1 times as fast
+    recommended="syncnet_v2",
 )

@@ -55,4 +55,5 @@ LIPSYNC = ModelRole(
     needed=lambda settings, _: settings.lipsync.model != PASSTHROUGH,
     number_format=NumberFormat("lipsync.precision", float16_on_gpus=True),
     runtime_networks=("wav2lip",),
+    recommended="wav2lip_gan",
 )

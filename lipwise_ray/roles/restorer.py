@@ -67,4 +67,5 @@ RESTORER = ModelRole(
     may_be_none=True,
     auto=_auto,
     number_format=NumberFormat("restore.precision", float32_networks=(_TINY,)),
+    recommended="gfpgan_1_4",
 )

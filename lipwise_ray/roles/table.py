@@ -33,6 +33,9 @@ def _by_name() -> dict[str, ModelRole[Any]]:
 ROLES = _by_name()
 """The roles by their names."""
 
+RECOMMENDED = {role.name: role.recommended for role in ROLES.values() if role.recommended}
+"""The registry's names, by role, of what a first user is to have."""
+
 
 def with_known_roles(checkpoints: Checkpoints) -> Checkpoints:
     """Return the checkpoints of a record whose roles are known, each with as many files as it may have.

@@ -18,6 +18,9 @@ from lipwise_ray.settings.sound import AudioEncodeSettings, MixSettings
 from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
 _MOST_FRAMES_A_SECOND = 240
+_DECIDE_NOTHING = ["engine", "paths", "limits", "manifest", "service", "score", "gate", "asr", "diarise", "tts", "mix"]
+"""Sections that are no part of a job's id by themselves: texts count by their speech, the mix where there is a
+background."""
 Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]
 Edge = Annotated[int, Field(ge=-1)]
@@ -380,19 +383,9 @@ class Settings(Section):
         return self.model_dump(
             mode="json",
             exclude={
-                "engine": True,
-                "paths": True,
-                "limits": True,
-                "manifest": True,
-                "service": True,
-                "score": True,
-                "gate": True,
-                "asr": True,
-                "diarise": True,
+                **dict.fromkeys(_DECIDE_NOTHING, True),
                 "encode": {"tracks": True, "audio": loudness},  # what tracks make of a row counts by itself
-                "tts": True,  # texts count by the samples of their speech
                 "timing": fit,  # a bound only decides whether there is a result
-                "mix": True,  # it decides where a row has a background, and is beside that in its job's id
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces", *bound},

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from lipwise_ray.cli.models import app
 from lipwise_ray.errors import SetupError
-from lipwise_ray.models.recommended import RECOMMENDED
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import Machines
 from lipwise_ray.resources import models_folder
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.roles.restorer import RESTORER
+from lipwise_ray.roles.table import RECOMMENDED
 from lipwise_ray.runs import run_inputs
 from lipwise_ray.settings.model import Settings
 
