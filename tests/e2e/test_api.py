@@ -59,6 +59,7 @@ def _settings(*more: str) -> lipwise_ray.LoadedSettings:
     return lipwise_ray.load_settings(assignments=[*TOLD, "faces.select=box:30,90,60,120", *more])
 
 
+@pytest.mark.slow
 def test_the_shortest_program_of_the_readme_runs(tmp_path: Path) -> None:
     """Six lines dub a video of the demo, in a folder that has its inputs."""
     program = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]

@@ -192,6 +192,7 @@ def test_a_manifest_that_cannot_begin(tmp_path: Path) -> None:
     assert "error: model sface: not installed" in alone.stderr
 
 
+@pytest.mark.slow
 def test_two_nights_at_once(tmp_path: Path) -> None:
     """The second one is refused, and says who is at it; the first goes on."""
     _drop(tmp_path / "in", "a", 6)

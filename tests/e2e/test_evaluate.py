@@ -341,6 +341,7 @@ def test_offsets_are_found_and_lost_sync_shows(tmp_path: Path) -> None:
     assert falling[-1] < 0.4 * falling[0]
 
 
+@pytest.mark.slow
 def test_as_a_user_runs_it(tmp_path: Path) -> None:
     """Files by name, a missing one among them; again, which measures nothing anew; and from a manifest."""
     told = ("--set", TINY, "--set", 'engine.kind="inline"')

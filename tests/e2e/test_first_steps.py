@@ -19,6 +19,7 @@ from tests.conftest import ROOT
 from tests.support.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments
 
 
+@pytest.mark.slow
 def test_the_next_steps_of_init_work_as_they_are_typed(tmp_path: Path) -> None:
     """Rows are matched by name, what has no partner is named, and the printed commands lead to finished videos."""
     (tmp_path / "my films").mkdir()

@@ -71,6 +71,7 @@ def _whole(folder: Path) -> Any:
     return reduce(distances(lips, sound, heard).sum(axis=0, dtype=np.float64), len(begins))
 
 
+@pytest.mark.slow
 def test_chunks_score_like_the_whole(tmp_path: Path) -> None:
     """Chunks of 7 and of 100 frames give the figures of the whole video to 1e-4; dubbed lips beat the filmed ones."""
     found = []

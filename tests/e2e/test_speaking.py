@@ -64,6 +64,7 @@ def test_damaged_records_are_made_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("out.state/quarantine/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("tracks.npz", marks=pytest.mark.slow), "chunk-00000.npz"])
 def test_a_damaged_record_of_a_short_video_is_made_again(tmp_path: Path, name: str) -> None:
     """Its only scan, or its tracks, are found damaged and replaced: the row neither fails nor goes into quarantine."""

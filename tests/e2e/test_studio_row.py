@@ -17,6 +17,8 @@ from tests.support.service_site import Site
 from tests.support.studio import chromium, ended, studio, submitted
 
 FRAME_S = 1 / 25
+pytestmark = pytest.mark.slow
+
 _TIMES = "['before', 'after'].map((name) => document.querySelector(`[data-video=${name}]`).currentTime)"
 _LIVE = "document.querySelector('#live video')"
 _WAIT_S = 120.0
@@ -188,7 +190,6 @@ def _standing(shown: Shown, playlist_has: str, name: str, feather: float) -> Gen
         ended(site, job)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("has_hls", [True, False])
 def test_a_row_at_work_can_be_watched(page: Any, shown: Shown, *, has_hls: bool) -> None:
     """Its first part plays, picture and sound, before the last one is rendered; with the browser's HLS or without."""
@@ -202,7 +203,6 @@ def test_a_row_at_work_can_be_watched(page: Any, shown: Shown, *, has_hls: bool)
         _until(page, f"{_LIVE}.currentTime > 0.3 && {_LIVE}.videoWidth > 0 && {_LIVE}.webkitAudioDecodedByteCount > 0")
 
 
-@pytest.mark.slow
 def test_parts_are_the_finished_video(page: Any, shown: Shown) -> None:
     """In a media source they begin at its first frame and are as long as the finished one."""
     page.add_init_script("HTMLMediaElement.prototype.canPlayType = () => ''")
@@ -218,7 +218,6 @@ def test_parts_are_the_finished_video(page: Any, shown: Shown) -> None:
         _until(page, f"{_LIVE}.currentTime > 0.3 && {_LIVE}.webkitAudioDecodedByteCount > 0")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault_for_those_who_cannot_see_it(browser: Any, shown: Shown, scheme: str) -> None:
     """axe-core finds none, at the width of a desk and of a phone; nothing is wider than the phone."""

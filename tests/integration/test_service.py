@@ -142,6 +142,7 @@ def test_a_driver_that_is_killed(tmp_path: Path) -> None:
     assert _ends(watcher, "completed") == 4
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed(tmp_path: Path) -> None:
     """Its driver ends with it; the next server goes on with what is left, and does nothing twice."""
     folder = tmp_path / "served"

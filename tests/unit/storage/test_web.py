@@ -163,6 +163,7 @@ def test_a_cut_answer_is_no_file(site: Site, tmp_path: Path) -> None:
         site.file("/coded").download(tmp_path / "v")
 
 
+@pytest.mark.slow
 def test_a_server_does_not_put_a_worker_to_sleep(site: Site) -> None:
     """Whatever it says about when to come again: it is asked six times within seconds, and then that is an error."""
     begun = time.monotonic()

@@ -40,6 +40,7 @@ _NETWORKS = [pytest.param(name, marks=() if name == "visemes" else pytest.mark.s
 """The one that learns within seconds; the others, whose loop is the same, are slow."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", _NETWORKS)
 def test_the_loss_falls(network: str, data: Path, tmp_path: Path) -> None:
     """A few dozen steps lower the training loss, and leave metrics, curves, samples and checkpoints."""

@@ -178,6 +178,7 @@ def _media(site: VideoSite, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Me
     return Media(site.policy, 10_000_000, Cache(folder), sites=sites)
 
 
+@pytest.mark.slow
 def test_parts_of_a_page_are_inputs_of_their_own(
     site: VideoSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
