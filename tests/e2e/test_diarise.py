@@ -16,6 +16,7 @@ pytest.importorskip("sherpa_onnx", reason="extra diarise is not installed")
 BOX = "box:60,180,100,200"
 
 
+@pytest.mark.slow
 def test_from_audio_to_the_speakers_of_a_row(tmp_path: Path) -> None:
     """Standard output has the RTTM and nothing else; as a file it is what a manifest's `speakers` takes."""
     write_segmentation(tmp_path / "s.onnx")

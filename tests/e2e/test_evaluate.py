@@ -187,6 +187,7 @@ def _copied(source: Path, target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate",
     [

@@ -22,6 +22,7 @@ if any(word.endswith("default_worker.py") for word in sys.orig_argv):
 """
 
 
+@pytest.mark.slow
 def test_workers_that_never_begin_end_the_run(tmp_path: Path) -> None:
     """They are named with the end of their log, tried once more, and then the run ends with 2: nothing was begun."""
     write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=12))
