@@ -152,3 +152,13 @@ def test_a_job_that_waits_has_no_part_to_show(site: Site) -> None:
     for name in ("live.m3u8", f"live/{'0' * 24}/head.mp4", f"live/{'0' * 24}/0.m4s"):
         answer = site.asked("GET", f"/studio/rows/{job.id}/{name}")
         assert (answer.status_code, answer.json()["errorCode"]) == (404, "not_rendered")
+
+
+def test_every_address_that_a_page_names_is_there(site: Site) -> None:
+    """Links, styles and scripts of the shell lead somewhere."""
+    job = _added(site, "one")
+    for page in ("/", "/queue", "/runs", "/models", "/cluster", f"/rows/{job.id}"):
+        text = site.asked("GET", page, headers=_PAGE).text
+        named = {address.partition("#")[0] for address in re.findall(r'(?:href|src)="(/[^"]*)"', text)}
+        assert len(named) > 5
+        assert {address: code for address in named if (code := site.asked("GET", address).status_code) != 200} == {}
