@@ -129,7 +129,6 @@ def _nightly(folder: Path, **more: Any) -> Nightly:
     return Nightly(str(folder / "in"), f"{out}.state", read, dub, lambda text: None, **more)
 
 
-@pytest.mark.slow
 def test_the_window_closes_in_the_middle(tmp_path: Path) -> None:
     """Three manifests, and time for some: the second night finishes the rest, and nothing is done twice."""
     for number, name in enumerate(("a", "b", "c")):
@@ -193,7 +192,6 @@ def test_a_manifest_that_cannot_begin(tmp_path: Path) -> None:
     assert "error: model sface: not installed" in alone.stderr
 
 
-@pytest.mark.slow
 def test_two_nights_at_once(tmp_path: Path) -> None:
     """The second one is refused, and says who is at it; the first goes on."""
     _drop(tmp_path / "in", "a", 6)
@@ -385,7 +383,6 @@ def test_a_chunks_time_is_measured(tmp_path: Path) -> None:
     assert 30 < chunk_seconds(store) < 38
 
 
-@pytest.mark.slow
 def test_a_backlog_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prefix of a real S3 protocol server: dropped, dubbed, known as done, and new again with other contents."""
     with s3_server(monkeypatch.setenv):
