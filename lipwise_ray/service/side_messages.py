@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.service.job_record import JsonObject
+from lipwise_ray.service.wire import SentSettings
 from lipwise_ray.state.shapes import STRICT
 
 STILLS, PREVIEWS = "stills", "previews"
@@ -17,30 +16,16 @@ STILLS, PREVIEWS = "stills", "previews"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeginSideWork:
+class BeginSideWork(SentSettings):
     """First message.
 
     Attributes:
-        presets: Folder of preset files.
-        preset: The service's preset.
-        layers: Its job file and single settings, in rising precedence.
-        uploads: The service's own folder of inputs.
         folder: Folder for what is made; it is bounded.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    kind: Literal["begin"] = "begin"
-    presets: str
-    preset: str
-    layers: tuple[tuple[str, JsonObject], ...]
-    uploads: str
     folder: str
-
-    @property
-    def source(self) -> LoadedSettings:
-        """The settings."""
-        return LoadedSettings(Path(self.presets), self.preset, [*self.layers])
 
 
 @dataclass(frozen=True, slots=True)

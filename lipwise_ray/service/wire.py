@@ -8,20 +8,19 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from lipwise_ray.runs.settings_source import SettingsSource
+from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.service.job_record import JsonObject
 from lipwise_ray.state.shapes import STRICT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeginDriver:
-    """First message to a driver.
+class SentSettings:
+    """Settings of a service, as its processes are told them first.
 
     Attributes:
         presets: Folder of preset files.
         preset: The service's preset.
         layers: Its job file and single settings, in rising precedence.
-        state, out: Addresses of state and outputs.
         uploads: The service's own folder of inputs.
     """
 
@@ -31,14 +30,26 @@ class BeginDriver:
     presets: str
     preset: str
     layers: tuple[tuple[str, JsonObject], ...]
-    state: str
-    out: str
     uploads: str
 
     @property
-    def source(self) -> SettingsSource:
+    def source(self) -> LoadedSettings:
         """The settings."""
-        return SettingsSource(Path(self.presets), self.preset, [*self.layers])
+        return LoadedSettings(Path(self.presets), self.preset, [*self.layers])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginDriver(SentSettings):
+    """First message to a driver.
+
+    Attributes:
+        state, out: Addresses of state and outputs.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    state: str
+    out: str
 
 
 @dataclass(frozen=True, slots=True)

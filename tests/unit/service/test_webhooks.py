@@ -348,6 +348,7 @@ def test_an_old_job_that_has_just_ended_is_told(service: Service, receiver: Rece
     service._change(replace(job, created=job.created - 10 * 86_400), status="completed", output="/o/clip.mp4")
     calls = calls_of(service, receiver)
     receiver.wait(1)
+    assert _until(lambda: calls.owed == 0)
     calls.close()
 
 
