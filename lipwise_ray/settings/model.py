@@ -1,7 +1,7 @@
 """Run settings: TOML sections, strict. Defaults are the `quality` preset.
 
 The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`, `mix` and
-`encode.audio` in `sound`, `service` in `service`.
+`encode.audio` in `sound`, `marking` in `marking`, `service` in `service`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
+from lipwise_ray.settings.marking import MarkingSettings
 from lipwise_ray.settings.picture import MIN_RESTORED_PX, CompositeSettings, PrecisionSetting, RestoreSettings, Share
 from lipwise_ray.settings.service import ServiceSettings
 from lipwise_ray.settings.sound import AudioEncodeSettings, MixSettings
@@ -357,6 +358,7 @@ class Settings(Section):
     tts: TtsSettings = TtsSettings()
     mix: MixSettings = MixSettings()
     encode: EncodeSettings = EncodeSettings()
+    marking: MarkingSettings = MarkingSettings()
     chunk: ChunkSettings = ChunkSettings()
     engine: EngineSettings = EngineSettings()
     paths: PathsSettings = PathsSettings()
@@ -384,6 +386,7 @@ class Settings(Section):
             mode="json",
             exclude={
                 **dict.fromkeys(_DECIDE_NOTHING, True),
+                "marking": True,  # the sign counts by itself, where frames show it
                 "encode": {"tracks": True, "audio": loudness},  # what tracks make of a row counts by itself
                 "timing": fit,  # a bound only decides whether there is a result
                 "lipsync": {"batch_frames"},

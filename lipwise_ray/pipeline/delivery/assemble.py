@@ -40,6 +40,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
 from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
+from lipwise_ray.pipeline.dubbing.labelled import label_record
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
 from lipwise_ray.pipeline.dubbing.shown_part import shown_chunks, shown_plan
@@ -197,6 +198,7 @@ def publish(
         assemble_s=round(time.perf_counter() - begin, 3),
         attempts=history.attempts or None,
         spoken_by=speakers_of_texts(job),
+        label=label_record(job.spec.settings.marking, gathered.plan.timeline, recipe.canvas),
     )
     record_published(job.store, result, record_of(result), history.first_id, job.spec.kept)
     return result
