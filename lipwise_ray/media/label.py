@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
-Box: TypeAlias = tuple[float, float, float, float]
+ShownBox: TypeAlias = tuple[float, float, float, float]
 """left, top, right, bottom in pixels of the shown frame."""
 
 _CAPITAL_SHARE = 0.05
@@ -68,7 +68,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is mixed into a plane.
+    """Samples that are mixed into a plane.
 
     Attributes:
         plane: Number of the plane.
@@ -113,8 +113,20 @@ class FrameLabel:
             blend(window, part.fresh.copy(), part.alpha, peak=self._peak)
 
 
+def check_sign(sign: Sign) -> None:
+    """Find out whether a sign can be drawn.
+
+    Args:
+        sign: The sign.
+
+    Raises:
+        SettingsError: The font cannot be read, or lacks a letter of the text.
+    """
+    _font(sign)
+
+
 def _drawn(sign: Sign) -> tuple[U8Array, U8Array]:
-    """Return how far the plate covers each pixel of a drawing, and how far letters and rim do, shape (H, W) each."""
+    """Return the coverage of a drawing's pixels by the plate, and by letters and rim, shape (H, W) each."""
     from PIL import Image, ImageDraw
 
     font = _font(sign)
@@ -163,7 +175,7 @@ def _lacking(font: FreeTypeFont, text: str) -> str | None:
     return next((one for one in text if not one.isspace() and unknown and bytes(font.getmask(one)) == unknown), None)
 
 
-def _placed(corner: Corner, width: float, height: float, canvas: Canvas) -> Box:
+def _placed(corner: Corner, width: float, height: float, canvas: Canvas) -> ShownBox:
     """Return the sign's rectangle in the shown frame.
 
     Args:
@@ -190,7 +202,7 @@ def _placed(corner: Corner, width: float, height: float, canvas: Canvas) -> Box:
     return box
 
 
-def _is_within(box: Box, canvas: Canvas) -> bool:
+def _is_within(box: ShownBox, canvas: Canvas) -> bool:
     """Tell whether a rectangle of the shown frame lies in the stored one."""
     left, top, right, bottom = box
     corners = np.array([[left, right, left, right], [top, top, bottom, bottom], [1, 1, 1, 1]], np.float64)
@@ -198,8 +210,8 @@ def _is_within(box: Box, canvas: Canvas) -> bool:
     return bool(min(x.min(), y.min()) >= 0 and x.max() <= canvas.size.width and y.max() <= canvas.size.height)
 
 
-def _parts(plate: U8Array, white: U8Array, box: Box, canvas: Canvas) -> Iterator[_Part]:
-    """Yield what is mixed into each plane: luma, chroma, and the opacity of a frame that has one."""
+def _parts(plate: U8Array, white: U8Array, box: ShownBox, canvas: Canvas) -> Iterator[_Part]:
+    """Yield the samples for each plane: luma, chroma, and the opacity of a frame that has one."""
     left, top, right, bottom = box
     to_shown = np.array(
         [[(right - left) / plate.shape[1], 0, left], [0, (bottom - top) / plate.shape[0], top]], np.float64

@@ -1,4 +1,4 @@
-"""The sign that a job's frames show: which frames, and what of it names a result."""
+"""The sign that a job's frames show: its frames, and its part in the ids of jobs and chunks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.media.label import FrameLabel, Sign
+from lipwise_ray.media.label import FrameLabel, Sign, check_sign
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.settings.marking import MarkingSettings
@@ -20,7 +20,7 @@ from lipwise_ray.values import Span
 
 
 def label_identity(marking: MarkingSettings) -> Identity:
-    """Return what of the sign names a job, nothing where it has none; a font counts by its contents.
+    """Return the sign's part of a job's identity, nothing where it has none; a font counts by its contents.
 
     Raises:
         SettingsError: The font cannot be read.
@@ -32,7 +32,7 @@ def label_identity(marking: MarkingSettings) -> Identity:
 
 
 def _look(marking: MarkingSettings) -> Identity:
-    """Return what of the sign decides a frame that shows it.
+    """Return all of the sign that a frame shows.
 
     Raises:
         SettingsError: The font cannot be read.
@@ -66,7 +66,7 @@ def labelled_frames(marking: MarkingSettings, timeline: Timeline) -> Span:
 
 
 def labelled_rendering(rendering: str, marking: MarkingSettings, timeline: Timeline, chunk: Span) -> str:
-    """Return the id of how a chunk is rendered: the job's own where none of its frames shows the sign.
+    """Return the id of a chunk's rendering: the job's own where none of its frames shows the sign.
 
     So the chunks after a sign at the start are those of the job without one.
 
@@ -86,7 +86,7 @@ def labelled_rendering(rendering: str, marking: MarkingSettings, timeline: Timel
 
 
 def label_of(marking: MarkingSettings, canvas: Canvas) -> FrameLabel | None:
-    """Return what draws a job's sign, None where it has none.
+    """Return the painter of a job's sign, None where it has none.
 
     Args:
         marking: The job's.
@@ -95,14 +95,31 @@ def label_of(marking: MarkingSettings, canvas: Canvas) -> FrameLabel | None:
     Raises:
         SettingsError: The font cannot be read, or lacks a letter of the text.
     """
-    if marking.label == "off":
-        return None
+    sign = _sign(marking)
+    return FrameLabel(sign, canvas) if sign else None
+
+
+def check_label(marking: MarkingSettings) -> None:
+    """Find out whether a row's sign, if it has one, can be drawn.
+
+    Args:
+        marking: The row's.
+
+    Raises:
+        SettingsError: The font cannot be read, or lacks a letter of the text.
+    """
+    sign = _sign(marking)
+    if sign is not None:
+        check_sign(sign)
+
+
+def _sign(marking: MarkingSettings) -> Sign | None:
     font = Path(marking.label_font) if marking.label_font else None
-    return FrameLabel(Sign(marking.label_text, marking.label_corner, font), canvas)
+    return Sign(marking.label_text, marking.label_corner, font) if marking.label != "off" else None
 
 
 def label_record(marking: MarkingSettings, timeline: Timeline, canvas: Canvas) -> LabelRecord | None:
-    """Return where and when a job's output shows its sign; None where it shows none.
+    """Return the record of the sign in a job's output; None where it shows none.
 
     Args:
         marking: The job's.

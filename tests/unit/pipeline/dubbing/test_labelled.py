@@ -100,7 +100,7 @@ def test_a_result_says_where_the_sign_is() -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"label_text": ""}, r"marking.label_text = '': it should have at least 1 character"),
+        ({"label_text": ""}, r"marking.label_text = '': string should have at least 1 character"),
         ({"label_text": "  "}, r"must be one line that shows something"),
         ({"label_text": "A\nI"}, r"must be one line that shows something"),
         ({"label_text": "Généré"}, r"has 'é': name a font that has it in marking.label_font"),
