@@ -171,8 +171,17 @@ def _font(sign: Sign) -> FreeTypeFont:
 
 def _lacking(font: FreeTypeFont, text: str) -> str | None:
     """Return a letter that a font draws as it draws what it does not know; None where it has all."""
-    unknown = bytes(font.getmask(_UNKNOWN))
-    return next((one for one in text if not one.isspace() and unknown and bytes(font.getmask(one)) == unknown), None)
+    unknown = _glyph(font, _UNKNOWN)
+    return next((letter for letter in text if not letter.isspace() and _glyph(font, letter) == unknown), None)
+
+
+def _glyph(font: FreeTypeFont, letter: str) -> bytes:
+    """Return the samples of one letter."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("L", (2 * _CAPITAL_PX, 2 * _CAPITAL_PX))
+    ImageDraw.Draw(image).text((_PADDING_PX, _CAPITAL_PX), letter, fill=255, font=font, anchor="ls")
+    return image.tobytes()
 
 
 def _placed(corner: Corner, width: float, height: float, canvas: Canvas) -> ShownBox:
@@ -193,13 +202,17 @@ def _placed(corner: Corner, width: float, height: float, canvas: Canvas) -> Show
     left = margin if corner.endswith("left") else across - margin - wide
     top = margin if corner.startswith("top") else down - margin - high
     middle = (across - wide) / 2, (down - high) / 2
-    # The corners of a tilted frame show nothing: there the sign comes towards the middle until all of it is shown.
-    for step in range(_STEPS + 1):
+
+    def box_at(step: int) -> ShownBox:
         x, y = (at + (to - at) * step / _STEPS for at, to in zip((left, top), middle, strict=True))
-        box = x / aspect, y, (x + wide) / aspect, y + high
-        if canvas.orientation.is_straight or _is_within(box, canvas):
-            return box
-    return box
+        return x / aspect, y, (x + wide) / aspect, y + high
+
+    def is_within(step: int) -> bool:
+        return _is_within(box_at(step), canvas)
+
+    # The corners of a tilted frame show nothing: there the sign comes towards the middle until all of it is shown.
+    step = 0 if canvas.orientation.is_straight else next(filter(is_within, range(_STEPS)), _STEPS)
+    return box_at(step)
 
 
 def _is_within(box: ShownBox, canvas: Canvas) -> bool:
