@@ -1,7 +1,7 @@
 """Run settings: TOML sections, strict. Defaults are the `quality` preset.
 
 The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`, `mix` and
-`encode.audio` in `sound`, `marking` in `marking`, `service` in `service`.
+`encode.audio` in `sound`, `service` in `service`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from lipwise_ray.settings.sound import AudioEncodeSettings, MixSettings
 from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
 _MOST_FRAMES_A_SECOND = 240
-_DECIDE_NOTHING = ["engine", "paths", "limits", "manifest", "service", "score", "gate", "asr", "diarise", "tts", "mix"]
+_DECIDE_NOTHING = [
+    *("engine", "paths", "limits", "manifest", "service", "score", "gate", "asr", "diarise", "tts", "mix", "marking"),
+]
 """Sections that are no part of a job's id by themselves: texts count by their speech, the mix where there is a
-background."""
+background; whoever signs a file changes no packet of it."""
+
 Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]
 Edge = Annotated[int, Field(ge=-1)]
@@ -386,7 +389,6 @@ class Settings(Section):
             mode="json",
             exclude={
                 **dict.fromkeys(_DECIDE_NOTHING, True),
-                "marking": True,  # the sign counts by itself, where frames show it
                 "encode": {"tracks": True, "audio": loudness},  # what tracks make of a row counts by itself
                 "timing": fit,  # a bound only decides whether there is a result
                 "lipsync": {"batch_frames"},

@@ -309,6 +309,7 @@ class DubResult(_Done):
         occluded: What was in front of faces; absent where nobody looked.
         fitted: What was made longer or shorter (`timing.length`); absent where nothing was to be.
         mask_by: The network whose landmarks masks follow, or ``five points``; absent where they follow no face.
+        label: The sign in its frames; absent where there is none.
         sound: How the audio is delivered: ``copied``, or its codec.
         heard: How each speaker's audio was heard.
         mixed: What was mixed under the voice, and how loud all of it became; absent where it is the voice alone.
@@ -318,7 +319,6 @@ class DubResult(_Done):
         attempts: At the row, where there was more than one.
         further_languages: Those of further soundtracks, in order; absent where there are none.
         spoken_by: The engines and voices that spoke the row's texts, and their terms; absent where it had audio.
-        label: The sign in its frames; absent where there is none.
     """
 
     bytes_total: Count
@@ -334,6 +334,7 @@ class DubResult(_Done):
     occluded: Maybe[OcclusionMeans] = None
     fitted: Maybe[FittedRecord] = None
     mask_by: Maybe[str] = None
+    label: Maybe[LabelRecord] = None
     encoder: Maybe[str] = None
     sound: Maybe[str] = None
     heard: Maybe[tuple[HeardRecord, ...]] = None
@@ -344,7 +345,6 @@ class DubResult(_Done):
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
     further_languages: Maybe[tuple[str, ...]] = None
     spoken_by: Maybe[tuple[SpokenBy, ...]] = None
-    label: Maybe[LabelRecord] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,6 +181,7 @@ def publish(
         fitted=plan.fitted,
         occluded=occluded(job.spec.settings, payload.row.weights, markers),
         mask_by=mask_by(job.spec.settings, payload.row.weights),
+        label=label_record(job.spec.settings.marking, gathered.plan.timeline, recipe.canvas),
         encoder=spec.codec,
         sound="copied" if prepared[0].plan.copy else prepared[0].plan.codec,
         heard=tuple(records.heard_record(one) for one in sounds if one is not None),
@@ -198,7 +199,6 @@ def publish(
         assemble_s=round(time.perf_counter() - begin, 3),
         attempts=history.attempts or None,
         spoken_by=speakers_of_texts(job),
-        label=label_record(job.spec.settings.marking, gathered.plan.timeline, recipe.canvas),
     )
     record_published(job.store, result, record_of(result), history.first_id, job.spec.kept)
     return result
