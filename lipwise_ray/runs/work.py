@@ -14,6 +14,7 @@ from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.pipeline.dubbing.background import check_mixable
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, choose
 from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.labelled import check_label
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
@@ -128,6 +129,7 @@ class Dubbing:
         """Return the flow that dubs a row."""
         codecs_for(settings.encode.codecs, container_for(Path(row.output)))
         check_mixable(settings, row.background)
+        check_label(settings.marking)
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, got=f"{output} leads out of {self.out}, by way of a link")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from lipwise_ray.state.delivered_records import HeardRecord, LeftBehindRecord
+from lipwise_ray.state.delivered_records import HeardRecord, LabelRecord, LeftBehindRecord
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.mixed_record import MixedRecord
@@ -309,6 +309,7 @@ class DubResult(_Done):
         occluded: What was in front of faces; absent where nobody looked.
         fitted: What was made longer or shorter (`timing.length`); absent where nothing was to be.
         mask_by: The network whose landmarks masks follow, or ``five points``; absent where they follow no face.
+        label: The sign in its frames; absent where there is none.
         sound: How the audio is delivered: ``copied``, or its codec.
         heard: How each speaker's audio was heard.
         mixed: What was mixed under the voice, and how loud all of it became; absent where it is the voice alone.
@@ -333,6 +334,7 @@ class DubResult(_Done):
     occluded: Maybe[OcclusionMeans] = None
     fitted: Maybe[FittedRecord] = None
     mask_by: Maybe[str] = None
+    label: Maybe[LabelRecord] = None
     encoder: Maybe[str] = None
     sound: Maybe[str] = None
     heard: Maybe[tuple[HeardRecord, ...]] = None

@@ -31,6 +31,9 @@ LATER = {
     "further_languages",
     "settings.service",
     *(f"settings.service.{key}" for key in ("body_mb", "keep_days", "queue", "requests_per_minute", "upload_gb")),
+    "label",
+    "settings.marking",
+    *(f"settings.marking.{key}" for key in ("label", "label_corner", "label_font", "label_s", "label_text")),
 }
 """Names in records that these did not have when the golden one was made."""
 

@@ -40,6 +40,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
 from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
+from lipwise_ray.pipeline.dubbing.labelled import label_record
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
 from lipwise_ray.pipeline.dubbing.shown_part import shown_chunks, shown_plan
@@ -180,6 +181,7 @@ def publish(
         fitted=plan.fitted,
         occluded=occluded(job.spec.settings, payload.row.weights, markers),
         mask_by=mask_by(job.spec.settings, payload.row.weights),
+        label=label_record(job.spec.settings.marking, gathered.plan.timeline, recipe.canvas),
         encoder=spec.codec,
         sound="copied" if prepared[0].plan.copy else prepared[0].plan.codec,
         heard=tuple(records.heard_record(one) for one in sounds if one is not None),
