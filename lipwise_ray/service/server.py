@@ -195,7 +195,7 @@ def serve(
         try:
             options = _options(request, service, access, listener.url)
             _scratch_in(service.folder / "tmp")
-            assets = AssetStore(service.store, service.uploads, options.upload_bytes)
+            assets = AssetStore(service.store, service.uploads, options.upload_bytes, service.side_work.facts)
             app = WebApp(service, assets, options, doors, secret)
             server = WebServer(app, service.close, say)
             say(f"listening on {listener.url}; the key of webhooks is in {folder}/webhook-secret")

@@ -280,7 +280,7 @@ def service(tmp_path: Path) -> Generator[Service]:
 
 
 def calls_of(service: Service, receiver: Receiver) -> EndingCalls:
-    assets = AssetStore(service.store, service.uploads, 1000)
+    assets = AssetStore(service.store, service.uploads, 1000, service.side_work.facts)
     door = PlainDoor(service, assets, SignedLinks("token", "http://h", 60))
     return EndingCalls(service, [door], SECRET, receiver.resolve)
 
