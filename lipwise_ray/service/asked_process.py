@@ -171,8 +171,8 @@ class _LiveProcess:
     def __init__(self, program: AskedProgram) -> None:
         package = str(Path(lipwise_ray.__file__).parents[1])
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", program.module],  # noqa: S603  # a module of ours
+        self._process = subprocess.Popen(  # noqa: S603  # this interpreter, a module of this package
+            [sys.executable, "-P", "-m", program.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},  # the same code as here
