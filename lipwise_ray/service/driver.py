@@ -168,7 +168,7 @@ class Driver:
             for queued in left.cancelled:
                 self._say_cancelled(queued.row.id, queued.attempt)
             for queued in left.given_up:
-                self._say_failed(queued.row.id, queued.attempt, Failure("application", NOTHING_WORKS, problem))
+                self._say_failed(queued.row.id, queued.attempt, Failure("application", "nothing_works", problem))
             if self._queue.is_closed:
                 break
             self._note_run_problem(problem)
