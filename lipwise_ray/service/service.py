@@ -105,6 +105,13 @@ class Service:
         if is_within(out, state):
             do = "Name another folder or prefix"
             raise SettingsError("out_in_state", "--out", got=f"{out} is the state {state}, or lies in it", do=do)
+        if is_local(out) and Path(out).exists() and not Path(out).is_dir():
+            raise SettingsError("out_not_folder", "--out", got=f"{out} is no folder", do="Name another one")
+        uploads = str(place / "uploads")
+        for option, address in (("--out", out), ("--state", state)):
+            if is_within(address, uploads):  # which rows of clients may read, and which is swept
+                got = f"{address} lies in {uploads}, where the files of clients are"
+                raise SettingsError("in_uploads", option, got=got, do="Name another folder or prefix")
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             (place / "uploads").mkdir(exist_ok=True)
