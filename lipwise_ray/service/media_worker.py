@@ -23,7 +23,7 @@ _MOST_S = 60
 
 
 def look_at(file: Path) -> MediaAnswer:
-    """Return what a file is; whatever goes wrong is an answer."""
+    """Look at a file; whatever goes wrong is an answer."""
     try:
         return media_facts(file)
     except LipwiseError as error:
