@@ -216,12 +216,14 @@ def serve(
                 say(f"requests need the token in {token_file}" + (f": {token}" if is_new else ""))
             begun(server)
             _run(server, app, listener.socket)
+            if server.has_lost:
+                got = "another server took this state over, and goes on with its jobs, so this one has ended"
+                raise EngineError(
+                    "state_taken", service.store.address, got=got, do="Run it again when that one has ended"
+                )
         finally:
             if server is None or not server.has_closed:
                 service.close()
-        if server.has_lost:
-            got = "another server took this state over, and goes on with its jobs, so this one has ended"
-            raise EngineError("state_taken", service.store.address, got=got, do="Run it again when that one has ended")
 
 
 def _run(server: WebServer, app: WebApp, listener: socket.socket) -> None:
