@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.errors import InputError, ManifestError
+from lipwise_ray.errors import InputError, ManifestError, StorageError, is_of_the_disk, os_reason
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.runs.settings_source import SettingsSource
@@ -18,6 +22,9 @@ from lipwise_ray.storage.address import WEB, Policy, is_local, is_web, is_within
 
 _MADE_HERE = ("id", "output", "priority")
 _BASE = "/./row.jsonl"  # a relative path of a client's leads nowhere
+_UNREADABLE = "manifest_unreadable"
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOENT})
+"""Faults of a file of our own that are over as soon as others let go of what they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +96,17 @@ class RowReader:
 
         Raises:
             ManifestError: A column breaks a rule.
+            StorageError: This machine's disk for temporary files refuses.
         """
-        with tempfile.TemporaryDirectory(prefix="lipwise-") as folder:
+        with _on_own_disk(), tempfile.TemporaryDirectory(prefix="lipwise-") as folder:
             path = Path(folder) / "row.jsonl"
             path.write_text(json.dumps(columns) + "\n", "utf-8")
             manifest = read_manifest(path, self.out, preset_names(self.source.presets), self.policy, _BASE)
-        for problem in manifest.problems:
+            problems, rows = [*manifest.problems], [*manifest.rows]
+        for problem in problems:
             where = problem.where.removeprefix(f"line 1 (id={columns['id']}), ")
             raise ManifestError(problem.code, where, got=problem.got, must=problem.must, do=problem.do)
-        row, *further = manifest.rows
+        row, *further = rows
         if further:
             raise ManifestError(
                 "row_several",
@@ -107,3 +116,30 @@ class RowReader:
                 do="Make a job of each language",
             )
         return row
+
+
+@contextmanager
+def _on_own_disk() -> Generator[None]:
+    """Blame this machine, and not a row, for what a disk does to our own copy of the row.
+
+    Raises:
+        StorageError: It refused.
+    """
+    try:
+        yield
+    except ManifestError as error:
+        cause = error.__cause__
+        if error.code != _UNREADABLE or not isinstance(cause, OSError):
+            raise
+        if not is_of_the_disk(cause) and cause.errno not in _SHORT:
+            raise
+        raise _refused(os_reason(cause)) from error
+    except OSError as error:
+        raise _refused(os_reason(error)) from error
+    except sqlite3.Error as error:
+        raise _refused(str(error)) from error
+
+
+def _refused(reason: str) -> StorageError:
+    got = f"the server's disk for temporary files refused them: {reason}"
+    return StorageError("scratch", "the columns", got=got, do="Ask again later")

@@ -122,6 +122,18 @@ _QUESTION: TypeAdapter[SideQuestion] = TypeAdapter(Annotated[SideQuestion, Field
 _ANSWER: TypeAdapter[SideAnswer] = TypeAdapter(Annotated[SideAnswer, Field(discriminator="kind")])
 
 
+def begin_side_work(sent: SentSettings, folder: str) -> BeginSideWork:
+    """Return the first message, with the settings that others are told.
+
+    Args:
+        sent: Those.
+        folder: Folder for what is made.
+    """
+    return BeginSideWork(
+        presets=sent.presets, preset=sent.preset, layers=sent.layers, uploads=sent.uploads, folder=folder
+    )
+
+
 def side_line(message: BeginSideWork | SideQuestion | SideAnswer) -> bytes:
     """Return a message as a line."""
     return TypeAdapter(type(message)).dump_json(message) + b"\n"

@@ -11,32 +11,19 @@ import cv2
 import pytest
 
 from lipwise_ray.errors import RequestError, TransientError
-from lipwise_ray.runs.load_settings import load_settings
-from lipwise_ray.service.side_messages import BeginSideWork, PreviewWanted
+from lipwise_ray.service.side_messages import PreviewWanted
 from lipwise_ray.service.side_work import SideWork
-from tests.support.dub import PASSTHROUGH
 from tests.support.service import write_footage
+from tests.support.side_settings import begin_side_work
 
 DEMO = Path(__file__).parents[3] / "manifests" / "demo" / "two-people.mp4"
-SETTINGS = ('detect.detector="tiny"', PASSTHROUGH, "faces.select=box:30,90,60,120", 'score.judge="none"')
-
-
-def begin(folder: Path) -> BeginSideWork:
-    source = load_settings(assignments=SETTINGS)
-    return BeginSideWork(
-        presets=str(source.presets),
-        preset=source.preset,
-        layers=tuple((where, dict(values)) for where, values in source.layers),
-        uploads=str(folder / "uploads"),
-        folder=str(folder / "side"),
-    )
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Generator[SideWork]:
     folder = tmp_path_factory.mktemp("side")
     write_footage(folder / "uploads")
-    found = SideWork(begin(folder))
+    found = SideWork(begin_side_work(folder))
     yield found
     found.close()
     assert found.pid is None
@@ -75,7 +62,7 @@ def test_a_preview_is_made_and_kept(work: SideWork) -> None:
 
 def test_what_takes_too_long_is_ended_and_the_next_question_has_a_new_process(tmp_path: Path) -> None:
     """The process of a question that ran past its bound is gone, and its clients are told so."""
-    work = SideWork(begin(tmp_path), faces_s=0.01)
+    work = SideWork(begin_side_work(tmp_path), faces_s=0.01)
     with pytest.raises(TransientError, match=r"took more than 0\.01 s"):
         work.faces(str(DEMO), 0)
     assert work.pid is None
@@ -84,7 +71,7 @@ def test_what_takes_too_long_is_ended_and_the_next_question_has_a_new_process(tm
 
 def test_closing_ends_the_process_and_whoever_waits_for_it(tmp_path: Path) -> None:
     """A server that stops waits for nobody's preview."""
-    work = SideWork(begin(tmp_path))
+    work = SideWork(begin_side_work(tmp_path))
     told: list[BaseException] = []
 
     def ask() -> None:
