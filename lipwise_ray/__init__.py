@@ -10,7 +10,7 @@ TYPE_CHECKING = False  # as `typing` has it, which would be looked for beside th
 if TYPE_CHECKING:
     from lipwise_ray.api import dub, evaluate, nightly, submit
     from lipwise_ray.credentials.claim import UsedModel
-    from lipwise_ray.credentials.verification import SignedAction, SignedIngredient, Verification, verify
+    from lipwise_ray.credentials.verification import FileCredentials, SignedAction, SignedIngredient, verify
     from lipwise_ray.errors import (
         AudioError,
         DisconnectedError,
@@ -74,6 +74,7 @@ __all__ = [
     "FaceError",
     "FaceFacts",
     "FacesFacts",
+    "FileCredentials",
     "FrameFacts",
     "InputError",
     "InspectionFacts",
@@ -112,7 +113,6 @@ __all__ = [
     "TransientError",
     "Unusable",
     "UsedModel",
-    "Verification",
     "WeightsError",
     "diarise",
     "dub",
@@ -135,7 +135,7 @@ _HOMES = {
     "lipwise_ray.credentials.verification": (
         "SignedAction",
         "SignedIngredient",
-        "Verification",
+        "FileCredentials",
         "verify",
     ),
     "lipwise_ray.pipeline.analysis.speaker_diarisation": ("Diarisation",),

@@ -131,7 +131,7 @@ def downloader_line(settings: Settings) -> node_checks.NodeCheck:
 
 
 def signing_line(settings: Settings) -> node_checks.NodeCheck:
-    """Return who signs delivered files; that nobody does is a fault only where a job asks for it.
+    """Return the signer of delivered files; that there is none is a fault only where a job asks for it.
 
     Args:
         settings: The job's.

@@ -15,7 +15,7 @@ from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.printable import on_one_line
 
 if TYPE_CHECKING:
-    from lipwise_ray import Verification
+    from lipwise_ray import FileCredentials
 
 _VERDICTS = {
     "valid": "signed, and not changed since",
@@ -52,7 +52,7 @@ def verify(
     raise typer.Exit(ExitCode.ROWS_FAILED if fails else ExitCode.DONE)
 
 
-def _lines(found: Verification, *, has_list: bool) -> Iterator[str]:
+def _lines(found: FileCredentials, *, has_list: bool) -> Iterator[str]:
     yield f"{found.file}: {_VERDICTS[found.verdict]}"
     yield from (f"  {problem}" for problem in found.problems)
     if found.side_car:

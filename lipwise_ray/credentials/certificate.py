@@ -39,7 +39,7 @@ _WHERE, _KEY_WHERE = "marking.certificate", "marking.key"
 
 @dataclass(frozen=True, slots=True)
 class SignerName:
-    """Who signs, as a certificate names them.
+    """Name of a signer, as a certificate names them.
 
     Attributes:
         name: The common name.
@@ -102,7 +102,7 @@ def check(chain: Path, key: str, algorithm: str) -> str:
 
 
 def name_of(chain: Path) -> SignerName:
-    """Return who signs with a certificate.
+    """Return the name of the signer of a certificate.
 
     Raises:
         SettingsError: It cannot be read.

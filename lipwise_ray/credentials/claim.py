@@ -1,14 +1,13 @@
-"""What a delivered file says of its making, and the C2PA manifest that says it.
+"""Claims of delivered files about their making, and the C2PA manifests that make them.
 
 Source: C2PA technical specification 2.2, "Actions" and "Ingredient"; IPTC digital source types.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from lipwise_ray.values import Json
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's name for filmed media of which a part was made by a trained model."""
@@ -126,12 +125,12 @@ class IngredientFile:
     Attributes:
         path: Its file; empty for one that only is named.
         kind: Its media type.
-        about: C2PA's JSON of it.
+        about: What C2PA is told of it, JSON.
     """
 
     path: str
     kind: str
-    about: Json
+    about: str
 
 
 def ingredients_of(claim: Claim) -> list[IngredientFile]:
@@ -140,26 +139,28 @@ def ingredients_of(claim: Claim) -> list[IngredientFile]:
         IngredientFile(
             "" if one.path is None else str(one.path),
             media_type(Path(one.title)),
-            {
-                "title": one.title,
-                "relationship": _PARENT if one.is_source else _COMPONENT,
-                "label": _label(number),
-                "instance_id": f"urn:{PRODUCT}:{one.identity}",
-            },
+            json.dumps(
+                {
+                    "title": one.title,
+                    "relationship": _PARENT if one.is_source else _COMPONENT,
+                    "label": _label(number),
+                    "instance_id": f"urn:{PRODUCT}:{one.identity}",
+                }
+            ),
         )
         for number, one in enumerate(claim.media)
     ]
 
 
-def manifest_of(claim: Claim) -> Json:
-    """Return the definition of a claim's manifest, as c2pa's builder takes it.
+def manifest_of(claim: Claim) -> str:
+    """Return the definition of a claim's manifest, as c2pa's builder takes it: JSON.
 
     The edited video was opened, edited by this program, and the other media were placed in it.
     """
     agent = {"name": PRODUCT, "version": claim.version}
     opened = [_label(number) for number, one in enumerate(claim.media) if one.is_source]
     placed = [_label(number) for number, one in enumerate(claim.media) if not one.is_source]
-    actions: list[Json] = [
+    actions: list[object] = [
         {"action": "c2pa.opened", "parameters": {"ingredientIds": opened}},
         {
             "action": "c2pa.edited",
@@ -171,7 +172,7 @@ def manifest_of(claim: Claim) -> Json:
     ]
     if placed:
         actions.append({"action": "c2pa.placed", "when": claim.made_at, "parameters": {"ingredientIds": placed}})
-    facts: Json = {
+    facts = {
         "synthetic": "lips",
         "job": claim.job,
         "row": claim.row,
@@ -181,7 +182,7 @@ def manifest_of(claim: Claim) -> Json:
         **({"language": claim.language} if claim.language else {}),
         **({"spoken_by": list(claim.spoken_by)} if claim.spoken_by else {}),
     }
-    return {
+    manifest = {
         "claim_generator_info": [agent],
         "title": claim.title,
         "assertions": [
@@ -189,6 +190,7 @@ def manifest_of(claim: Claim) -> Json:
             {"label": FACTS_LABEL, "data": facts, "created": True},
         ],
     }
+    return json.dumps(manifest)
 
 
 def _label(number: int) -> str:

@@ -99,7 +99,7 @@ class _Ended:
 
 
 def _run(request: SignRequest | ReadRequest, bytes_read: int) -> NativeAnswer:
-    """Return what the process answers; a crash, and one that stands still, are failures like others."""
+    """Return the answer of the process; a crash, and one that stands still, are failures like others."""
     limit_s = _LEAST_S + bytes_read // _BYTES_A_SECOND
     words = [sys.executable, "-P", "-m", native_process.__name__]
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors:

@@ -23,9 +23,9 @@ from pydantic import TypeAdapter
 
 from lipwise_ray.credentials.claim import IngredientFile
 from lipwise_ray.credentials.signature import NotSignedError, signing
-from lipwise_ray.values import Json
 
 _OFFLINE = {"remote_manifest_fetch": False, "ocsp_fetch": False}
+_HAVE_NONE = ("ManifestNotFound", "NotSupported")
 _UNREADABLE = "application/octet-stream"
 
 
@@ -38,7 +38,7 @@ class SignRequest:
         kind: Its media type.
         target: File that gets the signed copy; empty where the credentials lie in a side-car.
         side_car: File that gets them; empty where they lie in the copy.
-        manifest: Definition of the manifest, as c2pa's builder takes it.
+        manifest: Definition of the manifest, as c2pa's builder takes it, JSON.
         ingredients: What the file is made of.
         certificate: File of the signer's certificate and its chain.
         key: File of its key; empty where a command signs.
@@ -51,7 +51,7 @@ class SignRequest:
     kind: str
     target: str
     side_car: str
-    manifest: Json
+    manifest: str
     ingredients: list[IngredientFile]
     certificate: str
     key: str
@@ -85,11 +85,12 @@ class FoundCredentials:
 
     Attributes:
         state: ``Invalid``, ``Valid`` or ``Trusted``, as c2pa says.
-        store: The manifests and the results of checking them, as c2pa's reader gives them; None where there are none.
+        store: The manifests and the results of checking them, as c2pa's reader gives them, JSON; None where
+            there are none.
     """
 
     state: str = ""
-    store: Json | None = None
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def _add(builder: object, one: IngredientFile) -> None:
             with Path(one.path).open("rb") as file:
                 builder.add_ingredient(one.about, one.kind, file)
         except (c2pa.C2paError, OSError) as error:
-            sys.stderr.write(f"{one.about.get('title')}: {error}\n")
+            sys.stderr.write(f"{one.about}: {error}\n")
         else:
             return
     builder.add_ingredient(one.about, _UNREADABLE, io.BytesIO())
@@ -226,7 +227,7 @@ def _add(builder: object, one: IngredientFile) -> None:
 def _read(request: ReadRequest) -> NativeAnswer:
     import c2pa
 
-    settings: Json = {"verify": {**_OFFLINE, "verify_trust": True}}
+    settings: dict[str, object] = {"verify": {**_OFFLINE, "verify_trust": True}}
     if request.trust:
         settings["trust"] = {"user_anchors": Path(request.trust).read_text("utf-8")}
     beside = Path(request.side_car).read_bytes() if request.side_car else None
@@ -239,12 +240,10 @@ def _read(request: ReadRequest) -> NativeAnswer:
                 if beside is not None
                 else c2pa.Reader(request.kind, file, context=context)
             )
-            return NativeAnswer(FoundCredentials(reader.get_validation_state() or "", json.loads(reader.json())))
-    except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported) as error:
-        if beside is not None:
-            return NativeAnswer(failed=NativeFailure(str(error)))
-        return NativeAnswer(FoundCredentials())
+            return NativeAnswer(FoundCredentials(reader.get_validation_state() or "", reader.json()))
     except c2pa.C2paError as error:
+        if beside is None and str(error).startswith(_HAVE_NONE):
+            return NativeAnswer(FoundCredentials())
         return NativeAnswer(failed=NativeFailure(str(error)))
 
 

@@ -57,7 +57,7 @@ def signing(chain: bytes, key: str, command: Sequence[str], algorithm: str) -> C
 
 
 def by_command(command: Sequence[str], data: bytes, timeout_s: float = COMMAND_S) -> bytes:
-    """Return what a user's command writes when it is given bytes.
+    """Return the signature that a user's command writes for bytes.
 
     Args:
         command: Program and arguments.

@@ -1,4 +1,4 @@
-"""Whoever signs delivered files: a certificate with a key or a command, or a self-made certificate."""
+"""Signers of delivered files: a certificate with a key or a command, or a self-made certificate."""
 
 from __future__ import annotations
 
@@ -59,7 +59,6 @@ def check_signing(marking: MarkingSettings) -> None:
         signer_of(marking)
 
 
-@lru_cache(_MOST_KNOWN)
 def signer_of(marking: MarkingSettings) -> Signer:
     """Return the signer that settings name; the self-made certificate is made where it is not there.
 
@@ -69,6 +68,12 @@ def signer_of(marking: MarkingSettings) -> Signer:
     Raises:
         SettingsError: The extra is not installed, or the certificate or the key cannot be used.
     """
+    return _signer(marking.model_dump_json())
+
+
+@lru_cache(_MOST_KNOWN)
+def _signer(text: str) -> Signer:
+    marking = MarkingSettings.model_validate_json(text)
     if not is_installed():
         raise SettingsError(
             "no_c2pa",

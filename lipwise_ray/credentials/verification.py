@@ -1,7 +1,8 @@
-"""What a file's credentials say, and whether the file is still the one that was signed."""
+"""Verification of files: the credentials that they carry, and whether they were changed since."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from lipwise_ray.credentials.native_process import FoundCredentials, NativeFailu
 from lipwise_ray.credentials.signer import is_installed
 from lipwise_ray.errors import SettingsError, os_reason
 
-Verdict = Literal["valid", "changed", "invalid", "unsigned", "unreadable"]
+CredentialsVerdict = Literal["valid", "changed", "invalid", "unsigned", "unreadable"]
 """``valid``: it is the file that was signed. ``changed``: its bytes are others. ``invalid``: the credentials themselves
 are wrong. ``unsigned``: it has none. ``unreadable``: it, or they, cannot be read."""
 
@@ -60,7 +61,7 @@ class SignedIngredient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
+class FileCredentials:
     """Findings about a file's credentials.
 
     Attributes:
@@ -85,7 +86,7 @@ class Verification:
     """
 
     file: str
-    verdict: Verdict
+    verdict: CredentialsVerdict
     problems: tuple[str, ...] = ()
     signed_by: str | None = None
     organisation: str = ""
@@ -112,7 +113,7 @@ class Verification:
         return self.verdict == "valid" and (self.is_trusted or not needs_trust)
 
 
-def verify(file: str | Path, *, trust: str | Path | None = None) -> Verification:
+def verify(file: str | Path, *, trust: str | Path | None = None) -> FileCredentials:
     """Read the content credentials of a video, audio file or image, whoever made them, and check them.
 
     Credentials beside a file (``film.mkv.c2pa``, or ``film.c2pa``) are read where it has none in itself. No server is
@@ -136,7 +137,7 @@ def verify(file: str | Path, *, trust: str | Path | None = None) -> Verification
     if trusted is not None:
         _check_trust(trusted)
     if problem := _unreadable(path):
-        return Verification(file=str(path), verdict="unreadable", problems=(problem,))
+        return FileCredentials(file=str(path), verdict="unreadable", problems=(problem,))
     beside = (path.with_name(path.name + SIDE_CAR), path.with_suffix(SIDE_CAR))
     side_car = next((one for one in beside if one.is_file() and one != path), None)
     found = FoundCredentials() if is_beside(path) else read_credentials(path, None, trusted)
@@ -145,13 +146,13 @@ def verify(file: str | Path, *, trust: str | Path | None = None) -> Verification
     return _verification(path, side_car, read_credentials(path, side_car, trusted))
 
 
-def _verification(path: Path, side_car: Path | None, found: FoundCredentials | NativeFailure) -> Verification:
+def _verification(path: Path, side_car: Path | None, found: FoundCredentials | NativeFailure) -> FileCredentials:
     beside = None if side_car is None else str(side_car)
     if isinstance(found, NativeFailure):
-        return Verification(file=str(path), verdict="unreadable", problems=(found.why,), side_car=beside)
+        return FileCredentials(file=str(path), verdict="unreadable", problems=(found.why,), side_car=beside)
     if found.store is None:
-        return Verification(file=str(path), verdict="unsigned", problems=("it has no content credentials",))
-    store = _Node(found.store)
+        return FileCredentials(file=str(path), verdict="unsigned", problems=("it has no content credentials",))
+    store = _Node(json.loads(found.store))
     manifests = store.at("manifests")
     active = manifests.at(store.text("active_manifest"))
     results = store.at("validation_results").at("activeManifest")
@@ -163,7 +164,7 @@ def _verification(path: Path, side_car: Path | None, found: FoundCredentials | N
     is_bad = found.state not in ("Valid", "Trusted") or bool(codes)
     facts = next((one.at("data") for one in active.each("assertions") if one.text("label") == FACTS_LABEL), _Node({}))
     signature = active.at("signature_info")
-    return Verification(
+    return FileCredentials(
         file=str(path),
         verdict="valid" if not is_bad else "changed" if any(code in _MISMATCHES for code in codes) else "invalid",
         problems=tuple(dict.fromkeys(f"{one.text('explanation')} ({one.text('code')})" for one in failures)),
@@ -241,7 +242,7 @@ def _ingredients(manifest: _Node, manifests: _Node) -> Iterator[SignedIngredient
 
 
 def _unreadable(path: Path) -> str:
-    """Return why a file cannot be read; empty where it can."""
+    """Return the reason why a file cannot be read; empty where it can."""
     if path.is_dir():
         return "it is a folder"
     try:

@@ -30,6 +30,12 @@ LATER = {
     "spoken_by",
     "further_languages",
     "settings.service",
+    *(f"c2pa.{key}" for key in ("algorithm", "self_made", "signed", "signed_by", "why")),
+    "settings.marking",
+    *(
+        f"settings.marking.{key}"
+        for key in ("c2pa", "certificate", "key", "sign_command", "algorithm", "timestamp_authority", "folder")
+    ),
     *(f"settings.service.{key}" for key in ("body_mb", "keep_days", "queue", "requests_per_minute", "upload_gb")),
 }
 """Names in records that these did not have when the golden one was made."""

@@ -34,7 +34,7 @@ _MOST_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class SignedDelivery:
-    """What signing a finished file came to.
+    """Outcome of signing a finished file.
 
     Attributes:
         record: For the result; None where nothing is to be signed.

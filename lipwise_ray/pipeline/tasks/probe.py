@@ -236,7 +236,7 @@ def _published(context: TaskContext, job_id: str, row: RowPart) -> Published:
 
 
 def _signing_problem(context: TaskContext, result: DubResult, job: JobSpec) -> str:
-    """Return why a published file's credentials are not what is asked for; empty where they are.
+    """Return the reason why a published file's credentials are not as asked for; empty where they are.
 
     Whoever would sign it now, it stays as it is; only where files must be signed is an unsigned one made again.
     """
