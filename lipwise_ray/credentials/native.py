@@ -29,7 +29,7 @@ from lipwise_ray.media.container import write_problem
 _LEAST_S, _BYTES_A_SECOND = 180, 4 << 20
 _MOST_ANSWER_BYTES = 64 << 20
 _SHOWN = 300
-_AGAIN = "Run the same command again; with marking.c2pa = off nothing is signed"
+_AGAIN = "Check what signs; with marking.c2pa = off nothing is signed"
 _ANSWER = TypeAdapter(NativeAnswer)
 _REQUEST: TypeAdapter[SignRequest | ReadRequest] = TypeAdapter(SignRequest | ReadRequest)
 

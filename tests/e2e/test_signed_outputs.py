@@ -112,13 +112,16 @@ def test_where_nobody_can_sign_the_result_says_why(folder: Path) -> None:
 
 
 def test_a_command_that_does_not_sign_fails_its_row_and_nothing_is_delivered(folder: Path) -> None:
-    """Once it signs, the same command goes on, and renders nothing anew."""
+    """Once something signs, and the row is out of quarantine, it goes on, and renders nothing anew."""
     files = company(folder / "company")
-    signer = [f'marking.certificate="{files.chain}"', 'marking.sign_command=["false"]', "engine.max_attempts=1"]
-    failed = _dub(folder, SIGNED, *signer[:2], rows=ROWS[:1])
-    assert failed.failed == 1
+    chain = f'marking.certificate="{files.chain}"'
+    failed = _dub(folder, SIGNED, chain, 'marking.sign_command=["false"]', rows=ROWS[:1])
+    assert (failed.failed, failed.chunks_rendered) == (1, 1)
     assert "not_signed" in str(failed.outcomes[0])
-    assert not (folder / "out" / "a.mp4").exists()
+    assert list((folder / "out").iterdir()) == []
+    assert run("retry", folder / "out.state", "--lift-only").returncode == 0
+    good = _dub(folder, SIGNED, chain, f'marking.key="{files.key}"', rows=ROWS[:1])
+    assert (good.failed, good.chunks_rendered) == (0, 0)
 
 
 def test_verify_tells_machines_by_its_exit_code(folder: Path) -> None:
