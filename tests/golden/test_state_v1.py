@@ -30,6 +30,7 @@ LATER = {
     "spoken_by",
     "further_languages",
     "settings.service",
+    "c2pa",
     *(f"c2pa.{key}" for key in ("algorithm", "self_made", "signed", "signed_by", "why")),
     "settings.marking",
     *(

@@ -176,7 +176,7 @@ def _claim(job: JobContext, payload: JobPayload, language: str | None, spoken_by
 
 
 def _media(job: JobContext, payload: JobPayload) -> Iterator[UsedMedia]:
-    """Yield what the file is made of, each once: the source video, and whatever is heard of other files."""
+    """Yield the media of which the file is made, each once: the source video, and files that are heard."""
     source, identity = job.video.info.path, payload.probed.identity
     yield UsedMedia(
         file_name(file_of(job.spec.video)),
