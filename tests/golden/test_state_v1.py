@@ -30,8 +30,11 @@ LATER = {
     "spoken_by",
     "further_languages",
     "settings.service",
-    "c2pa",
-    *(f"c2pa.{key}" for key in ("algorithm", "self_made", "signed", "signed_by", "why")),
+    *(
+        f"{place}c2pa{key}"
+        for place in ("", "result.")
+        for key in ("", ".algorithm", ".self_made", ".signed", ".signed_by", ".why")
+    ),
     "settings.marking",
     *(
         f"settings.marking.{key}"
