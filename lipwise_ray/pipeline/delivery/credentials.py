@@ -126,7 +126,8 @@ def sign_delivery(
     marking = job.spec.settings.marking
     if marking.c2pa == "off" or job.spec.window is not None:  # a preview is not delivered
         return SignedDelivery()
-    into = file.with_name(f"{file.stem}.signed{file.suffix}")
+    # By its name the next attempt finds it, as it finds the file, should this process be killed.
+    into = file.with_name(f"{file.stem.removesuffix('.part')}.signed.part{file.suffix}")
     try:
         signer = signer_of(marking)
         sign_file(file, _claim(job, payload, language, spoken_by), signer, into)
