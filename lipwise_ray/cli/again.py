@@ -29,7 +29,11 @@ from lipwise_ray.storage.redact import GONE, redact
 _FLAGS = {"--json": "as_json", "--verify": "verify"}
 _PLACES = ("paths.schemes", "paths.hosts", "paths.roots", "paths.models", "paths.mirror", "paths.scratch")
 _FETCHING = ("paths.downloader", "paths.cookies")
-_TRUSTED = ("engine.address", "engine.metrics_file", "asr.model", "tts.command", "tts.model", *_FETCHING, *_PLACES)
+_SIGNING = tuple(f"marking.{key}" for key in ("certificate", "key", "sign_command", "timestamp_authority", "folder"))
+_TRUSTED = (
+    *("engine.address", "engine.metrics_file", "asr.model", "tts.command", "tts.model"),
+    *(*_FETCHING, *_SIGNING, *_PLACES),
+)
 _OWN_RAYS = ("local", "auto")
 
 

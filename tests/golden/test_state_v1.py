@@ -30,9 +30,18 @@ LATER = {
     "spoken_by",
     "further_languages",
     "settings.service",
+    *(
+        f"{place}c2pa{key}"
+        for place in ("", "result.")
+        for key in ("", ".algorithm", ".self_made", ".signed", ".signed_by", ".why")
+    ),
+    "settings.marking",
+    *(
+        f"settings.marking.{key}"
+        for key in ("c2pa", "certificate", "key", "sign_command", "algorithm", "timestamp_authority", "folder")
+    ),
     *(f"settings.service.{key}" for key in ("body_mb", "keep_days", "queue", "requests_per_minute", "upload_gb")),
     "label",
-    "settings.marking",
     *(f"settings.marking.{key}" for key in ("label", "label_corner", "label_font", "label_s", "label_text")),
 }
 """Names in records that these did not have when the golden one was made."""
