@@ -11,6 +11,7 @@ import typer
 
 from lipwise_ray.cli import again, cluster, setup
 from lipwise_ray.cli.again import shown_words
+from lipwise_ray.cli.completed_ids import quarantined_jobs, quarantined_tasks, state_rows
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.errors import SettingsError, StateError
 from lipwise_ray.settings.model import Settings
@@ -22,7 +23,10 @@ State = Annotated[str, typer.Argument(help="The state: a folder or an address.")
 def retry(
     state: State,
     *,
-    job: Annotated[str | None, typer.Option("--job", help="Only what this job has in quarantine.")] = None,
+    job: Annotated[
+        str | None,
+        typer.Option("--job", help="Only what this job has in quarantine.", autocompletion=quarantined_jobs),
+    ] = None,
     quarantined: Annotated[
         bool, typer.Option("--quarantined", help="Take everything out of quarantine (the default without --job).")
     ] = False,
@@ -79,7 +83,10 @@ def cancel(
         str, typer.Argument(help="The state: a folder or an address. With --address: a run's id.", metavar="STATE")
     ],
     name: Annotated[
-        str | None, typer.Argument(help="A row's id or a job's; the whole run without it.", metavar="[ROW]")
+        str | None,
+        typer.Argument(
+            help="A row's id or a job's; the whole run without it.", metavar="[ROW]", autocompletion=state_rows
+        ),
     ] = None,
     *,
     address: cluster.Dashboard = None,
@@ -110,7 +117,12 @@ def cancel(
 
 def reproduce(
     state: State,
-    task: Annotated[str, typer.Argument(help="The task of a dead letter, as `lipwise-ray status` shows it.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="The task of a dead letter, as `lipwise-ray status` shows it.", autocompletion=quarantined_tasks
+        ),
+    ],
     *,
     trust: Annotated[
         bool, typer.Option("--trust", help="Take checkpoints and allowed places from the state too.")

@@ -45,7 +45,7 @@ def _fitted(values: F32Array, radius: int) -> F32Array:
 
 
 def parabola_weights(radius: int) -> F64Array:
-    """Fit a parabola to ``2 * radius + 1`` values: weights whose sum of products is its middle, shape (2 * radius + 1,).
+    """Fit a parabola to ``2 * radius + 1`` values: weights whose sum of products is its middle.
 
     Args:
         radius: At least 1.

@@ -11,8 +11,8 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.colour import COLOURS, mean_colours
-from lipwise_ray.faces.detections import LANDMARKS, Detections
 from lipwise_ray.faces.cubic_curve import cubic_curve
+from lipwise_ray.faces.detections import LANDMARKS, Detections
 from lipwise_ray.faces.pairing import best_pairs
 from lipwise_ray.storage.arrays import Array, ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
