@@ -37,11 +37,12 @@ def retry(
     ] = False,
     address: setup.Address = None,
 ) -> None:
-    """Take tasks out of quarantine and run the latest submit or evaluate of the state again, where it was run.
+    """Take tasks out of quarantine and run the latest submit, evaluate or dub of the state again, where it was run.
 
-    Of several shards with rows to do none is run: which they are is said.
+    What a service has in quarantine is its own to run: this says so. Of several shards with rows to do none is run:
+    which they are is said.
     """
-    from lipwise_ray.state import quarantine
+    from lipwise_ray.state import layout, quarantine
     from lipwise_ray.state.overview import latest_run, shards_to_do
     from lipwise_ray.state.shards import refuse_if_any_held
     from lipwise_ray.state.store import open_store
@@ -59,9 +60,12 @@ def retry(
         return
     latest = latest_run(store)
     request = latest and (latest.request or again.request_of(latest.command or []))
+    if request is None and store.names(layout.SERVICE_JOBS):
+        typer.echo("these rows are a service's: it runs them. Retry what failed in its studio, under Queue")
+        return
     if latest is None or request is None:
         other = f"the latest was {shown_words(latest.command[:2])}" if latest and latest.command else "it has none"
-        happened = f"no run of submit or evaluate to run again; {other}"
+        happened = f"no run of submit, evaluate or dub to run again; {other}"
         raise StateError("no_command", state, got=happened, do="Run it again yourself")
     shards = shards_to_do(store)
     if len(shards) > 1:
