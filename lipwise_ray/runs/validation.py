@@ -78,7 +78,7 @@ class Validation:
         self.bad = 0
         """Rows that cannot be done whatever is installed, of those that were looked at."""
         self.warnings: list[str] = []
-        """What may not be as somebody expects, of rows that can be done; each says where."""
+        """Warnings of rows that can be done, and may not become what somebody expects; each says where."""
         self.lacking = 0
         """Checkpoints that cannot be used."""
 

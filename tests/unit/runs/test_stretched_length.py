@@ -13,6 +13,7 @@ from lipwise_ray.cli.app import main
 from lipwise_ray.pipeline.inputs.resolver import media_of
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.runs.estimate import Speeds, estimate_row
+from lipwise_ray.runs.stretched_length import stretches
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
@@ -42,6 +43,7 @@ def _frames(folder: Path, fit: str, **columns: Any) -> int:
     assert not rows.bad, [*rows.problems]
     (one,) = rows.rows
     settings = lipwise_ray.load_settings(assignments=_told(fit)).for_row(one)
+    assert stretches(one, settings) is (fit != "audio")
     media = media_of(settings, Cache(folder / "cache", 1))
     estimate = estimate_row(one, settings, Speeds(render=10.0), media)
     assert estimate.seconds == pytest.approx(estimate.frames / 10 + estimate.scan_frames / Speeds().scan)
