@@ -53,7 +53,7 @@ def parabola_weights(radius: int) -> F64Array:
     Source: as `scipy.signal.savgol_coeffs` of that width and order 2, whose package takes half a second to load.
     """
     powers = np.arange(radius, -radius - 1, -1.0) ** np.arange(3)[:, None]
-    return np.linalg.lstsq(powers, np.array([1.0, 0.0, 0.0]), rcond=None)[0]
+    return np.asarray(np.linalg.lstsq(powers, np.array([1.0, 0.0, 0.0]), rcond=None)[0], np.float64)
 
 
 def _middles(values: F64Array, radius: int) -> F64Array:

@@ -363,7 +363,7 @@ def _filled(
         if len(members) < _CURVED:
             return np.stack([np.interp(frames, seen_frames, column) for column in flat.T], axis=1)
         # Straight lines would cut the corners of a head that nods, as fast as it turns round.
-        slopes = np.gradient(flat, seen_frames, axis=0)
+        slopes = np.asarray(np.gradient(flat, seen_frames, axis=0), np.float64)
         return cubic_curve(seen_frames, flat, slopes, frames.clip(first, last))
 
     box = along(detections.box)
