@@ -29,6 +29,7 @@ LATER = {
     "stretch_video",
     "spoken_by",
     "further_languages",
+    *(f"request.{key}" for key in ("text", "voice", "language", "start_s", "end_s")),
     "settings.service",
     *(
         f"{place}c2pa{key}"
