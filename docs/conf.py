@@ -57,4 +57,5 @@ html_theme_options = {
 def setup(app: Sphinx) -> None:
     """Teach the highlighter languages that blocks have and Pygments does not name so."""
     app.add_lexer("jsonl", JsonLexer)
-    app.add_lexer("promql", TextLexer)
+    for name in ("csv", "promql"):
+        app.add_lexer(name, TextLexer)

@@ -39,6 +39,8 @@ _CODE_DIRECTIVE = re.compile(r"\{(?:code-block|code|sourcecode)\}\s*(\w*)")
 _OPTION_LINE = re.compile(r"^:[\w-]+:.*\n?", re.MULTILINE)
 _LAUNCHES = frozenset({"--", "sudo", "time", "env", "uvx", "nohup"})
 _PROGRAM = "lipwise-ray"
+_INSTALLS = frozenset({"--install-completion", "--show-completion"})
+"""Options that do what they say as soon as they are parsed: the first writes into the user's shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def parse_command(words: list[str]) -> Any:
         ClickException: A command or an option does not exist, or a value is none that it takes.
     """
     command: Any = get_command(app)
-    context = command.make_context(_PROGRAM, list(words))
+    context = command.make_context(_PROGRAM, [word for word in words if word not in _INSTALLS])
     while rest := [*context._protected_args, *context.args] if hasattr(context.command, "commands") else []:
         name, inner, rest = context.command.resolve_command(context, rest)
         context = inner.make_context(name, rest, parent=context)
