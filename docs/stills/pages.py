@@ -1,0 +1,43 @@
+"""Stills of pages, taken by the system's Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def browser() -> str | None:
+    """Return the path of the system's browser; None where there is none."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+def take(page_file: Path, still: Path, program: str, width_px: int = 1200, height_px: int = 900) -> None:
+    """Take a still of the top of a page.
+
+    Args:
+        page_file: The page, a file with all that it shows.
+        still: File to write, PNG or WebP.
+        program: The browser.
+        width_px: Width of the window.
+        height_px: Its height.
+    """
+    from playwright.sync_api import sync_playwright
+
+    shot = still.with_suffix(".shot.png")
+    with sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page: Page = chromium.new_page(viewport={"width": width_px, "height": height_px}, color_scheme="light")
+        page.goto(page_file.resolve().as_uri())
+        page.screenshot(path=shot)
+        chromium.close()
+    with Image.open(shot) as image:
+        image.convert("RGB").save(still, quality=80, method=6)
+    shot.unlink()
