@@ -22,15 +22,15 @@ def main(out: Path) -> None:
     if not out.is_dir():
         subprocess.run([sys.executable, "-m", "lipwise_ray", "demo", str(out)], check=True)
     clips = manifests_folder() / "demo"
-    for name in ("presenter", "two-people"):
+    for name, still in (("presenter", "demo-strip"), ("two-people", "two-people")):
         made = strip.before_and_after(clips / f"{name}.mp4", out / f"{name}.mp4")
-        made.save(PICTURES / f"{name}.webp", quality=82, method=6)
+        made.save(PICTURES / f"{still}.webp", quality=82, method=6)
     program = pages.browser()
     if program is None:
         print("no Chromium on this machine: the still of the report stays as it is", file=sys.stderr)
         return
     report = max(Path(f"{out}.state").glob("runs/*/report.html"), key=lambda path: path.stat().st_mtime)
-    pages.take(report, PICTURES / "report.webp", program)
+    pages.take(report, "Worst first", out, PICTURES / "report.webp", program)
 
 
 if __name__ == "__main__":
