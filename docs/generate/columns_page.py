@@ -28,17 +28,19 @@ def page() -> str:
     texts: dict[str, dict[str, str]] = tomllib.loads(_TEXTS.read_text("utf-8"))
     formats = ", ".join(code(ending) for ending in READERS)
     settings = ", ".join(code(name) for name in sorted(DUBBED.settings))
-    return "\n".join([
-        f"# Manifest columns\n\n{MADE}{_HEAD.format(formats=formats)}",
-        "## Rows to be dubbed\n",
-        _columns(DUBBED, texts["dub"]),
-        "## Settings of a row\n",
-        "A column that is called like a setting, `SECTION.KEY`, sets it for the row alone. Those that decide what a video",
-        f"looks like may stand there: {settings}.\n",
-        "## Rows to be evaluated\n",
-        "Of `lipwise-ray evaluate`:\n",
-        _columns(EVALUATED, texts["evaluate"]),
-    ])
+    return "\n".join(
+        [
+            f"# Manifest columns\n\n{MADE}{_HEAD.format(formats=formats)}",
+            "## Rows to be dubbed\n",
+            _columns(DUBBED, texts["dub"]),
+            "## Settings of a row\n",
+            "A column that is called like a setting, `SECTION.KEY`, sets it for the row alone. Those that decide what",
+            f"a video looks like may stand there: {settings}.\n",
+            "## Rows to be evaluated\n",
+            "Of `lipwise-ray evaluate`:\n",
+            _columns(EVALUATED, texts["evaluate"]),
+        ]
+    )
 
 
 def _columns(columns: Columns, texts: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from docs.generate.markdown import MADE, code, prose, sentence, table
 from docs.generate.openapi import openapi_document
+from docs.generate.schema_kind import kind_of
 
 _HEAD = """
 `lipwise-ray serve` answers at these addresses; `/openapi.json` of a service is the document that this page is made of.
@@ -14,7 +15,13 @@ The `x-api-key` header holds the service's key. A refused request is answered wi
 [problem](#problemanswer), whose code is one of the [error codes](errors.md).
 
 """
-_TITLES = {"200": "done", "201": "made", "202": "part of it arrived", "204": "done, no body", "206": "a part of the file"}
+_TITLES = {
+    "200": "done",
+    "201": "made",
+    "202": "part of it arrived",
+    "204": "done, no body",
+    "206": "a part of the file",
+}
 
 
 def page() -> str:
@@ -33,7 +40,7 @@ def page() -> str:
 def _operation(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
     yield f"### `{title}`\n\n{prose(operation.get('description', ''))}\n\n"
     parameters = [
-        [code(one["name"]), one["in"], _kind(one["schema"]), prose(one.get("description", ""))]
+        [code(one["name"]), one["in"], kind_of(one["schema"]), prose(one.get("description", ""))]
         for one in operation.get("parameters", [])
     ]
     if parameters:
@@ -49,17 +56,17 @@ def _operation(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
 
 def _body(schema: Mapping[str, Any]) -> str:
     if "properties" not in schema:
-        return f" {_kind(schema)}.\n\n"
+        return f" {kind_of(schema)}.\n\n"
     return f"\n\n{_fields(schema)}\n"
 
 
 def _contents(answer: Mapping[str, Any]) -> Iterator[str]:
     for media, content in answer.get("content", {}).items():
-        yield _kind(content["schema"]) if content.get("schema") else code(media)
+        yield kind_of(content["schema"]) if content.get("schema") else code(media)
 
 
 def _object(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    yield f"### {name}\n\n{prose(sentence(schema.get('description', '')) if schema.get('description') else '')}\n\n"
+    yield f"### {name}\n\n{prose(sentence(schema.get('description', '')))}\n\n"
     if "properties" in schema:
         yield f"{_fields(schema)}\n"
 
@@ -67,28 +74,7 @@ def _object(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
 def _fields(schema: Mapping[str, Any]) -> str:
     needed = set(schema.get("required", []))
     rows = [
-        [code(name), _kind(one), "needed" if name in needed else "", prose(one.get("description", ""))]
+        [code(name), kind_of(one), "needed" if name in needed else "", prose(one.get("description", ""))]
         for name, one in schema["properties"].items()
     ]
     return table(["field", "value", "", "meaning"], rows)
-
-
-def _kind(schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
-    if "const" in schema:
-        return code(schema["const"])
-    if "enum" in schema:
-        return ", ".join(code(one) for one in schema["enum"])
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return " or ".join(dict.fromkeys(_kind(one) for one in schema[several]))
-    kind = schema.get("type")
-    if kind == "array":
-        return f"list of {_kind(schema.get('items', {}))}"
-    if kind == "object" and "properties" in schema:
-        return f"object of {', '.join(map(code, schema['properties']))}"
-    return {"string": "text", "integer": "whole number", "boolean": "true or false", "null": "`null`", None: "any"}.get(
-        kind, str(kind)
-    )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 _ROLE = re.compile(r"``(.*?)``")
+_ATTRIBUTES = re.compile(r"^Attributes:\n((?:(?: {4}.*)?\n?)*)", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\w[\w, ]*): *((?:.*\n?)(?: {8}.*\n?)*)", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"<(?=[\w/])")
 
 MADE = "<!-- Made from the source by `python -m docs.generate`: do not edit. -->\n"
@@ -41,13 +43,14 @@ def prose(text: str) -> str:
 
 def sentence(text: str) -> str:
     """Return a text with a full stop, and a capital where it begins with a word."""
-    text = text.strip()
+    if not (text := text.strip()):
+        return ""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!', ':')) else '.'}"
 
 
 def attributes(docstring: str) -> Iterator[tuple[str, str]]:
     """Yield name and text of what a docstring's section ``Attributes`` describes, each name by itself."""
-    section = re.search(r"^Attributes:\n((?:(?: {4}.*)?\n?)*)", docstring, re.MULTILINE)
-    for entry in re.finditer(r"^ {4}(\w[\w, ]*): *((?:.*\n?)(?: {8}.*\n?)*)", section[1] if section else "", re.MULTILINE):
+    section = _ATTRIBUTES.search(docstring)
+    for entry in _ENTRY.finditer(section[1] if section else ""):
         for name in entry[1].split(","):
             yield name.strip(), " ".join(entry[2].split())

@@ -22,29 +22,35 @@ _COLUMNS = ("metric", "type", "labels", "meaning")
 def page() -> str:
     """Return the page."""
     buckets = ", ".join(f"{one:g}" for one in SECONDS)
-    return "\n".join([
-        f"# Metrics\n\n{MADE}{_HEAD}",
-        "## Runs\n",
-        _table(METRICS),
-        f"Buckets of histograms, in seconds: {buckets}.\n",
-        "## Nights\n",
-        "What `lipwise-ray backlog run` writes beside them.\n",
-        _table(NIGHT_METRICS),
-        "## The service\n",
-        _families(text_string_to_metric_families(service_metrics())),
-    ])
+    return "\n".join(
+        [
+            f"# Metrics\n\n{MADE}{_HEAD}",
+            "## Runs\n",
+            _table(METRICS),
+            f"Buckets of histograms, in seconds: {buckets}.\n",
+            "## Nights\n",
+            "What `lipwise-ray backlog run` writes beside them.\n",
+            _table(NIGHT_METRICS),
+            "## The service\n",
+            _families(text_string_to_metric_families(service_metrics())),
+        ]
+    )
 
 
 def _table(metrics: Mapping[str, Metric]) -> str:
     return table(
         _COLUMNS,
-        [[code(name), one.kind, ", ".join(map(code, one.all_labels)), prose(one.help)] for name, one in metrics.items()],
+        [
+            [code(name), one.kind, ", ".join(map(code, one.all_labels)), prose(one.help)]
+            for name, one in metrics.items()
+        ],
     )
 
 
 def _families(found: Iterable[Family]) -> str:
     rows: list[list[str]] = []
-    for one in sorted(found, key=lambda family: family.name):
+    named = (one for one in found if not one.name.endswith("_created"))  # when a counter began: the library adds it
+    for one in sorted(named, key=lambda family: family.name):
         labels = dict.fromkeys(label for sample in one.samples for label in sample.labels)
         rows.append([code(one.name), one.type, ", ".join(map(code, labels)), prose(one.documentation)])
     return table(_COLUMNS, rows)

@@ -14,6 +14,7 @@ Terms are those of the weights, as their publishers state them, and no legal adv
 needs `--accept-licence`. A report and every `result.json` name the terms of what was used.
 
 """
+_MEGABYTE = 1_000_000
 _GROUPS = {
     "yes": "Commercial use is allowed",
     "unclear": "Commercial use is unclear",
@@ -35,9 +36,15 @@ def _groups() -> Iterator[str]:
 
 
 def _row(name: str, one: RegistryEntry) -> list[str]:
-    size = f"{one.bytes_total / 1e6:,.1f} MB" if one.bytes_total else ""
+    size = _size(one.bytes_total or 0)
     notes = [one.licence, one.reason, f"made for {one.made_for} alone" if one.made_for else ""]
     return [code(name), code(one.network), size, _origin(one), prose("; ".join(filter(None, notes)))]
+
+
+def _size(bytes_total: int) -> str:
+    if not bytes_total:
+        return ""
+    return f"{bytes_total / 1e6:,.1f} MB" if bytes_total >= _MEGABYTE else f"{bytes_total / 1e3:,.0f} kB"
 
 
 def _origin(one: RegistryEntry) -> str:

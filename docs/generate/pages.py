@@ -17,8 +17,9 @@ from docs.generate import (
     records_page,
     settings_page,
 )
+from docs.generate.diagram import diagrams
 
-REFERENCE = Path(__file__).resolve().parents[1] / "reference"
+DOCS = Path(__file__).resolve().parents[1]
 
 _PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page.page,
@@ -34,16 +35,16 @@ _PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def written() -> dict[str, str]:
-    """Return the text of every page by its file's name."""
-    return {name: f"{make().rstrip()}\n" for name, make in _PAGES.items()}
+def written() -> dict[Path, str]:
+    """Return the text of every generated file by its path: pages of the reference, and diagrams."""
+    pages = {DOCS / "reference" / name: f"{make().rstrip()}\n" for name, make in _PAGES.items()}
+    return {**pages, **{DOCS / "pictures" / name: text for name, text in diagrams().items()}}
 
 
 def stale() -> list[str]:
-    """Return the names of pages that are missing, or are not as the source has it now."""
-    paths = {name: REFERENCE / name for name in _PAGES}
+    """Return the paths, within the documents, of files that are missing or not as the source has them now."""
     return [
-        name
-        for name, text in written().items()
-        if not paths[name].is_file() or paths[name].read_text("utf-8") != text
+        path.relative_to(DOCS).as_posix()
+        for path, text in written().items()
+        if not path.is_file() or path.read_text("utf-8") != text
     ]

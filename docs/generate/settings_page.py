@@ -6,6 +6,7 @@ import inspect
 import json
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from docs.generate.markdown import MADE, prose, table
@@ -38,15 +39,16 @@ def _presets() -> str:
     names = sorted(preset_names(folder), key=lambda name: (name != _FIRST, name))
     flat = {name: dict(_flat(_preset(folder / f"{name}.toml"))) for name in names}
     base = flat[_FIRST]
-    rows = [
-        [f"`{key}`", *(_shown(flat[name][key]) if name == _FIRST or flat[name][key] != base[key] else "" for name in names)]
-        for key in base
-        if any(flat[name][key] != base[key] for name in names)
-    ]
+    changed = [key for key in base if any(values[key] != base[key] for values in flat.values())]
+    rows = [[f"`{key}`", *(_cell(flat[name][key], base[key], name) for name in names)] for key in changed]
     return table(["key", *(f"`{name}`" for name in names)], rows)
 
 
-def _preset(path: Any) -> dict[str, Any]:
+def _cell(value: object, first: object, preset: str) -> str:
+    return _shown(value) if preset == _FIRST or value != first else ""
+
+
+def _preset(path: Path) -> dict[str, Any]:
     return resolve([(path.name, tomllib.loads(path.read_text("utf-8")))]).model_dump(mode="json")
 
 

@@ -70,7 +70,7 @@ def test_every_command_is_understood(block: Block) -> None:
     for words in commands_of(block.script):
         try:
             parse_command(words)
-        except typer.Exit:  # --help and --version end there
+        except (SystemExit, typer.Exit):  # --help and --version end there
             continue
         given = [value for word, value in itertools.pairwise(words) if word == "--set"]
         if words[0] == "train":
