@@ -56,7 +56,6 @@ html_theme_options = {
 
 def setup(app: Sphinx) -> None:
     """Teach the highlighter languages that blocks have and Pygments does not name so."""
-    app.add_lexer("csv", TextLexer)
     app.add_lexer("jsonl", JsonLexer)
     for name in ("csv", "promql"):
         app.add_lexer(name, TextLexer)
