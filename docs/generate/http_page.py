@@ -48,7 +48,7 @@ def _operation(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         yield f"Body, `{media}`:{_body(content.get('schema', {}))}"
     answers = [
-        [code(status), _TITLES.get(status, answer.get("description", "")), ", ".join(_contents(answer))]
+        [code(status), _TITLES.get(status) or str(answer.get("description", "")), ", ".join(_contents(answer))]
         for status, answer in sorted(operation["responses"].items())
     ]
     yield f"{table(['status', 'meaning', 'body'], answers)}\n"
