@@ -5,7 +5,7 @@ STAMP := .venv/installed
 # Every test and command starts processes; what Python compiles for one is kept for the next, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all check bench faults clean
+.PHONY: demo test test-all check docs pictures bench faults clean
 
 # The stamp carries the project file's time: a changed dependency installs again.
 $(STAMP): pyproject.toml
@@ -32,6 +32,16 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(MAKE) docs
+
+# Strict, and without asking anything of the network. A page of the reference that differs from the source ends it.
+docs: $(STAMP)
+	$(BIN)/python -m docs.generate --check
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -b html docs docs/_build/html
+
+# Stills for the README and the gallery, of a demo in a folder of its own.
+pictures: $(STAMP)
+	$(BIN)/python -m docs.stills
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline
@@ -52,4 +62,4 @@ faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table
 
 clean:
-	rm -rf .venv demo-out demo-out.state build dist
+	rm -rf .venv demo-out demo-out.state build dist docs/_build
