@@ -14,7 +14,11 @@ import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
+from lipwise_ray.version import __version__
 from tests.conftest import ROOT
+
+_SHIPPED = ("image", "kuberay", "metrics")
+"""Folders of `cluster` that `cluster init` writes."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,13 @@ def test_the_wheel_holds_what_runs(built: Built) -> None:
     """Every bundled network and every file of clusters is in it; pictures of training are not, nor tests."""
     names = built.names()
     registry = tomllib.loads((ROOT / "models" / "registry.toml").read_text())
-    bundled = {file for entry in registry.values() if (file := entry.get("file", "")).startswith("tiny/")}
-    assert len(bundled) >= 5
-    assert {f"lipwise_ray/_data/models/{file}" for file in bundled} <= names
-    assert {
-        f"lipwise_ray/_data/cluster/{file}" for file in ("README.md", "kuberay/rayjob.yaml", "image/Dockerfile")
-    } <= names
+    bundled = {entry["file"] for entry in registry.values() if isinstance(entry, dict) and entry.get("bundled")}
+    assert bundled
+    assert {f"lipwise_ray/_data/models/tiny/{file}" for file in bundled} <= names
+    cluster = [path for folder in _SHIPPED for path in (ROOT / "cluster" / folder).iterdir()]
+    assert {f"lipwise_ray/_data/{path.relative_to(ROOT).as_posix()}" for path in cluster} <= names
     assert not [name for name in names if "curves" in name or name.endswith((".pth", ".onnx", ".ipynb"))]
-    assert {name.partition("/")[0] for name in names} == {"lipwise_ray", "lipwise_ray-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {"lipwise_ray", f"lipwise_ray-{__version__}.dist-info"}
 
 
 def test_what_is_uploaded_is_well_made(built: Built) -> None:
