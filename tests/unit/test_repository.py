@@ -19,6 +19,7 @@ import yaml
 
 from lipwise_ray.version import __version__
 from tests.conftest import ROOT
+from tests.support.dub import run
 
 BIN = Path(sys.executable).parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -80,6 +81,16 @@ def test_a_command_that_is_nowhere_is_found() -> None:
         "nothing-here",
         "curl",
     ]
+
+
+def test_the_programs_own_commands_are_understood() -> None:
+    """What a workflow has the installed program do exists, with the arguments that are written."""
+    ran = [line for path in WORKFLOWS for step in _steps(path) for line in step.get("run", "").splitlines()]
+    commands = [shlex.split(line)[1:] for line in ran if "/bin/lipwise-ray " in line]
+    assert len(commands) >= 3
+    for words in commands:
+        done = run(*words, "--help")
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
