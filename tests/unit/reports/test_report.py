@@ -20,7 +20,7 @@ from lipwise_ray.reports.row_sheet import RowSheet
 from lipwise_ray.reports.rows import collect, columns, row_of
 from lipwise_ray.reports.tables import ParquetTable, as_csv
 from lipwise_ray.reports.worst_first import _verdict, worst_first
-from lipwise_ray.reports.write import NAMES, write_report
+from lipwise_ray.reports.write import file_names, write_report
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore, to_json
 from lipwise_ray.values import Json
@@ -164,7 +164,7 @@ def test_tables_and_page_agree(tmp_path: Path) -> None:
     store.write(layout.attempts("job2"), b"".join(json.dumps(one).encode() + b"\n" for one in lines))
     place = write_report(store)
     folder = Path(place).parent
-    assert sorted(path.name for path in folder.glob("re*.*") if path.name in NAMES) == sorted(NAMES)
+    assert sorted(path.name for path in folder.glob("re*.*") if path.name in file_names()) == sorted(file_names())
     table = list(csv.DictReader(io.StringIO((folder / "results.csv").read_bytes().decode("utf-8-sig"))))
     rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     parquet = pq.read_table(folder / "results.parquet").to_pylist()
