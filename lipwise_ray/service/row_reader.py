@@ -57,6 +57,14 @@ class ClientPolicy(Policy):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A job's row that was read, or all that is wrong with it: one of the two is empty."""
+
+    row: Row | None
+    problems: tuple[ManifestError, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RowReader:
     """Reads rows of jobs.
 
@@ -90,20 +98,32 @@ class RowReader:
         Raises:
             ManifestError: A column breaks a rule.
         """
+        found = self.checked(columns)
+        if found.row is None:
+            raise found.problems[0]
+        return found.row
+
+    def checked(self, columns: JsonObject) -> CheckedRow:
+        """Return the row of a job, or everything that is wrong with its columns."""
         with tempfile.TemporaryDirectory(prefix="lipwise-") as folder:
             path = Path(folder) / "row.jsonl"
             path.write_text(json.dumps(columns) + "\n", "utf-8")
             manifest = read_manifest(path, self.out, preset_names(self.source.presets), self.policy, _BASE)
-        for problem in manifest.problems:
-            where = problem.where.removeprefix(f"line 1 (id={columns['id']}), ")
-            raise ManifestError(problem.code, where, got=problem.got, must=problem.must, do=problem.do)
+        prefix = f"line 1 (id={columns['id']}), "
+        problems = tuple(
+            ManifestError(one.code, one.where.removeprefix(prefix), got=one.got, must=one.must, do=one.do)
+            for one in manifest.problems
+        )
+        if problems:
+            return CheckedRow(None, problems)
         row, *further = manifest.rows
-        if further:
-            raise ManifestError(
-                "row_several",
-                "",
-                got=f"audio by language makes {1 + len(further)} videos of this row",
-                must="a job is one video",
-                do="Make a job of each language",
-            )
-        return row
+        if not further:
+            return CheckedRow(row, ())
+        several = ManifestError(
+            "row_several",
+            "",
+            got=f"audio by language makes {1 + len(further)} videos of this row",
+            must="a job is one video",
+            do="Make a job of each language",
+        )
+        return CheckedRow(None, (several,))

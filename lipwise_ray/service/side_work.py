@@ -7,7 +7,8 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,13 +21,15 @@ from lipwise_ray.service.side_messages import (
     FacesWanted,
     FrameFaces,
     MadePreview,
+    PreviewProgress,
     PreviewWanted,
     SideAnswer,
     SideFailure,
     SideQuestion,
-    answer_in,
+    report_in,
     side_line,
 )
+from lipwise_ray.storage.address import is_local
 
 _MOST_WAITING = 8
 _FACES_S, _PREVIEW_S = 60.0, 600.0
@@ -46,8 +49,8 @@ class SideWork:
 
     Args:
         begin: Settings and places.
-        faces_s: Bound on the time of looking for faces.
-        preview_s: Bound on the time of making a preview.
+        faces_s: Bound on the time of looking for faces in a file that is here.
+        preview_s: Bound on the time of making a preview, or of fetching a video and looking for faces in it.
     """
 
     def __init__(self, begin: BeginSideWork, faces_s: float = _FACES_S, preview_s: float = _PREVIEW_S) -> None:
@@ -66,30 +69,35 @@ class SideWork:
         process = self._process
         return process.pid if process else None
 
-    def faces(self, video: str, at_s: float, preset: str = "") -> FrameFaces:
+    def faces(self, video: str, at_s: float | None, preset: str = "") -> FrameFaces:
         """Return the faces of a frame.
 
         Args:
-            video: Path of the video.
-            at_s: Moment of the frame, in seconds from the first one.
+            video: Path or address of the video.
+            at_s: Moment of the frame, in seconds from the first one; None for an early one that has a face.
             preset: Name of the preset by which they are found; empty for the service's.
 
         Raises:
             RequestError: They cannot be found.
             TransientError: Too much is asked at once, or it took too long.
         """
-        answer = self._asked(FacesWanted(video, at_s, preset), self._faces_s)
+        limit_s = self._faces_s if is_local(video) else self._preview_s
+        answer = self._asked(FacesWanted(video, at_s, preset), limit_s)
         assert isinstance(answer, FrameFaces)
         return answer
 
-    def preview(self, wanted: PreviewWanted) -> MadePreview:
+    def preview(self, wanted: PreviewWanted, tell: Callable[[PreviewProgress], object] = lambda _: None) -> MadePreview:
         """Return a preview of a row.
+
+        Args:
+            wanted: The row, and which seconds of it.
+            tell: Takes the progress, in this thread.
 
         Raises:
             RequestError: It cannot be made.
             TransientError: Too much is asked at once, or it took too long.
         """
-        answer = self._asked(wanted, self._preview_s)
+        answer = self._asked(wanted, self._preview_s, tell)
         assert isinstance(answer, MadePreview)
         return answer
 
@@ -104,12 +112,17 @@ class SideWork:
         finally:
             self._alone.release()
 
-    def _asked(self, question: SideQuestion, limit_s: float) -> SideAnswer:
+    def _asked(
+        self,
+        question: SideQuestion,
+        limit_s: float,
+        tell: Callable[[PreviewProgress], object] = lambda _: None,
+    ) -> SideAnswer:
         with self._turn():
             if self._process is None:
                 self._process = _SideProcess(self._begin)
             try:
-                answer = self._process.answer(question, limit_s)
+                answer = self._process.answer(question, limit_s, tell)
             except BaseException:
                 self._end()
                 raise
@@ -181,15 +194,25 @@ class _SideProcess:
         """Its process number."""
         return self._process.pid
 
-    def answer(self, question: SideQuestion, limit_s: float) -> SideAnswer:
+    def answer(self, question: SideQuestion, limit_s: float, tell: Callable[[PreviewProgress], object]) -> SideAnswer:
         """Return the answer to a question.
+
+        Args:
+            question: The question.
+            limit_s: Bound on its time.
+            tell: Takes the progress.
 
         Raises:
             TransientError: It takes too long, or the process ended.
         """
         self._send(side_line(question))
+        until_s = time.monotonic() + limit_s
         try:
-            return answer_in(self._lines.get(timeout=limit_s))
+            while True:
+                told = report_in(self._lines.get(timeout=max(0.0, until_s - time.monotonic())))
+                if not isinstance(told, PreviewProgress):
+                    return told
+                tell(told)
         except queue.Empty:
             got = f"took more than {limit_s:g} s, and was ended"
         except ValidationError:  # the end of its output, or half a line

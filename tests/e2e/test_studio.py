@@ -141,7 +141,7 @@ def test_a_manifest_is_checked_as_one_types(page: playwright.Page) -> None:
     page.emulate_media(color_scheme="dark")
     page.click("[data-tab=many]")
     page.fill("#manifest-text", "video,audio,language\n/etc/passwd,/etc/passwd,de")
-    page.locator("#manifest-say", has_text="0 rows good, 1 fault.").wait_for()
+    page.locator("#manifest-say", has_text="0 rows good; 2 faults in 1 row.").wait_for()
     assert page.locator("#manifest tbody th").first.text_content() == "2"
     assert page.is_disabled("#manifest button[type=submit]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400

@@ -5,16 +5,24 @@ from __future__ import annotations
 from fastapi import Request
 from fastapi.responses import Response
 
+from lipwise_ray.service.gate import HAS_KEY
 from lipwise_ray.service.studio.key_page import key_page
 from lipwise_ray.service.studio.shell import StudioShell
-from lipwise_ray.service.web_errors import STATUS_OF_CODE, Refusal
+from lipwise_ray.service.web_errors import RETRY_AFTER_S, STATUS_OF_CODE, Refusal
 
 _HEADINGS = {
+    403: "This page may not be opened from there",
     404: "There is no such thing here",
+    405: "This address takes no such request",
+    409: "This cannot be done as it stands",
+    413: "This is too large",
     429: "Too many requests",
     500: "A fault of the server's",
     503: "Not now",
+    507: "The server's disk is full",
 }
+_SECTIONS = {"rows": "Queue", "queue": "Queue", "runs": "Runs", "models": "Models", "cluster": "Cluster"}
+"""Names in the bar by the first step of an address."""
 
 
 def refusal_page(request: Request, shell: StudioShell, refusal: Refusal) -> Response:
@@ -33,8 +41,10 @@ def refusal_page(request: Request, shell: StudioShell, refusal: Refusal) -> Resp
         "heading": _HEADINGS.get(refusal.status, "This was refused"),
         "messages": messages,
         "code": refusal.code,
-        "is_outside": True,
+        "can_wait": refusal.status in RETRY_AFTER_S and request.method == "GET",
+        "is_outside": request.scope.get("state", {}).get(HAS_KEY) is not True,
     }
-    answer = shell.page(request, "refusal.html.jinja", "", values)
+    steps = request.url.path.removeprefix(request.scope.get("root_path", "")).split("/")
+    answer = shell.page(request, "refusal.html.jinja", _SECTIONS.get(steps[1], "") if steps[1:] else "", values)
     answer.status_code = refusal.status
     return answer

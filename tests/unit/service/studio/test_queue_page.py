@@ -140,7 +140,8 @@ def test_a_person_is_told_of_a_refusal_by_a_page(site: Site, address: str, statu
     told = site.asked("GET", address, headers=_PAGE)
     assert (told.status_code, told.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert words in told.text
-    assert 'href="/queue"' in told.text
+    for name in ("/", "/queue", "/runs", "/models", "/cluster"):  # as on every page
+        assert f'<a href="{name}" accesskey' in told.text
     for headers in ({}, {**_PAGE, **_HTMX}):
         answer = site.asked("GET", address, headers=headers)
         assert answer.json()["statusCode"] == status
