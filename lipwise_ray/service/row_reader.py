@@ -14,7 +14,7 @@ from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.service.job_record import JobDraft, JsonObject
 from lipwise_ray.settings.layers import preset_names
 from lipwise_ray.settings.model import PathsSettings
-from lipwise_ray.storage.address import WEB, Policy, is_local, is_web, is_within, shown
+from lipwise_ray.storage.address import WEB, Policy, is_local, is_web, is_within, scheme_of, shown
 
 _MADE_HERE = ("id", "output", "priority")
 _BASE = "/./row.jsonl"  # a relative path of a client's leads nowhere
@@ -48,7 +48,10 @@ class ClientPolicy(Policy):
         try:
             Policy.check(self, address)
         except InputError as error:
-            if is_web(address) and self.schemes and not self.roots:
+            if is_web(address) and scheme_of(address) not in self.schemes:
+                got = f"addresses of {scheme_of(address)} are not read here: paths.schemes does not name it"
+                raise InputError("place_refused", shown(address), got=got, do="Upload the file") from error
+            if is_web(address) and not self.roots:
                 raise  # it names hosts at most
             what = "a path of the server's machine" if is_local(address) else "an address"
             got = f"{what} that is not read for clients: it lies under none of paths.roots"

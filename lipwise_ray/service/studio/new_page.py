@@ -27,6 +27,7 @@ from lipwise_ray.service.studio.setting_fields import setting_sections
 from lipwise_ray.service.studio.shell import StudioShell
 from lipwise_ray.service.studio.speech_offer import speech_offer
 from lipwise_ray.service.web_errors import status_of
+from lipwise_ray.storage.address import WEB
 
 _HERE = "New"
 _AT = "/studio/new"
@@ -113,7 +114,7 @@ class NewPage:
 
     def show(self, request: Request) -> Response:
         """Show the form."""
-        source = self._service.source
+        source, paths = self._service.source, self._service.settings.paths
         values = {
             "presets": preset_cards(source.presets, source.preset),
             "usual_preset": source.preset,
@@ -121,8 +122,8 @@ class NewPage:
             "sections": setting_sections(),
             "rules": _RULES,
             "usual_faces": self._service.settings.faces.select,
-            "hosts": self._service.settings.paths.hosts,
-            "has_roots": bool(self._service.settings.paths.roots),
+            "hosts": paths.hosts if any(scheme in WEB for scheme in paths.schemes) else (),
+            "has_roots": bool(paths.roots),
             "most_gb": self._service.settings.service.upload_gb,
             "preview_s": _PREVIEW_S,
         }

@@ -75,7 +75,9 @@ def read_pasted(text: str, checker: NewChecker, most_rows: int) -> PastedManifes
                 got = f"{name!r} is the name of line {other} too"
                 problems.append(ManifestError("row_id", 'column "id"', got=got, do="Give each row another"))
             problems += checker.problems(draft)
-            found.problems += [_problem(line, one) for one in problems]
+            order = {column: number for number, column in enumerate(record)}
+            told = [_problem(line, one) for one in problems]
+            found.problems += sorted(told, key=lambda one: order.get(one.column, -1))
             if not problems:
                 found.drafts.append((name, draft))
                 found.lines.append(line)

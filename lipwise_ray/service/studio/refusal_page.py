@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -21,6 +23,7 @@ _HEADINGS = {
     503: "Not now",
     507: "The server's disk is full",
 }
+_NO_PAGE = "No page has this address: it was mistyped, or what it named was removed."
 _SECTIONS = {"rows": "Queue", "queue": "Queue", "runs": "Runs", "models": "Models", "cluster": "Cluster"}
 """Names in the bar by the first step of an address."""
 
@@ -37,6 +40,8 @@ def refusal_page(request: Request, shell: StudioShell, refusal: Refusal) -> Resp
         query = f"?{request.url.query}" if request.url.query else ""
         return key_page(request, shell, f"{request.url.path}{query}" if request.method == "GET" else "/")
     messages = refusal.message if isinstance(refusal.message, list) else [refusal.message]
+    if messages == [HTTPStatus.NOT_FOUND.phrase]:  # the web framework's own word, where no page has the address
+        messages = [_NO_PAGE]
     values = {
         "heading": _HEADINGS.get(refusal.status, "This was refused"),
         "messages": messages,

@@ -87,7 +87,7 @@ def _write_late(target: Path) -> None:
     [
         ("/etc/passwd", "not read for clients"),
         ("../../etc/passwd", "not read for clients"),
-        ("https://127.0.0.1/a.mp4", "lies under none"),
+        ("https://127.0.0.1/a.mp4", "addresses of https are not read here"),
         (f"{DEMO.parent}/nobody.mp4", "file not found"),
         (f"{DEMO.parent}/../../pyproject.toml", "not read for clients"),
     ],

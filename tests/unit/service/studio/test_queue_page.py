@@ -130,7 +130,7 @@ def test_the_cluster_shows_who_is_at_work(site: Site) -> None:
     ("address", "status", "words"),
     [
         ("/rows/none", 404, "no job has this id"),
-        ("/nowhere", 404, "There is no such thing here"),
+        ("/nowhere", 404, "No page has this address"),
         ("/queue?page=x", 422, "This was refused"),
         ("/studio/rows/none/live.m3u8", 404, "no job has this id"),
     ],
