@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from lipwise_ray.scheduler.engine import Engine
 from lipwise_ray.state.shapes import LeaseRecord, record_of
-from lipwise_ray.values import Json
 
 
-def beat_of(engine: Engine, busy: Sequence[LeaseRecord]) -> Json:
+def beat_of(engine: Engine, busy: Sequence[LeaseRecord]) -> dict[str, object]:
     """Return the facts: tasks that are handed out, workers that load, and the memory of workers that told of it.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +17,6 @@ from lipwise_ray.service.service import Service
 from lipwise_ray.service.studio.shell import StudioShell
 from lipwise_ray.state.shapes import LeaseRecord, WorkerMemory, typed
 from lipwise_ray.state.shards import holders
-from lipwise_ray.values import Json
 
 _HERE = "Cluster"
 _PACKAGES = ("torch", "onnxruntime", "openvino", "av", "ray", "opencv-python-headless", "numpy", "fastapi")
@@ -114,7 +114,7 @@ def memory_size(count: int) -> str:
     return f"{count / _MIB:.0f} MiB" if count < _GIB else f"{count / _GIB:.1f} GiB"
 
 
-def _driver(record: Json) -> DriverLine:
+def _driver(record: Mapping[str, object]) -> DriverLine:
     tasks = {one.worker: one for one in _records(record.get("running"), LeaseRecord)}
     memory = {one.worker: one for one in _records(record.get("memory"), WorkerMemory)}
     loading, pid = record.get("loading"), record.get("pid")
