@@ -38,5 +38,8 @@ def _gpu_bytes() -> tuple[int, int]:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return 0, 0
-    free, total = torch.cuda.mem_get_info()
+    try:
+        free, total = torch.cuda.mem_get_info()
+    except RuntimeError:  # the device is lost, which its task tells: this must not end the worker in its place
+        return 0, 0
     return int(free), int(total)
