@@ -98,6 +98,7 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
             "counts": service.counts(),
             "server": _server(),
             "size": memory_size,
+            "of": memory_use,
             "versions": _versions(),
         }
         if request.headers.get("hx-request"):
@@ -112,6 +113,14 @@ def memory_size(count: int) -> str:
     if not count:
         return _UNKNOWN
     return f"{count / _MIB:.0f} MiB" if count < _GIB else f"{count / _GIB:.1f} GiB"
+
+
+def memory_use(used: int, total: int) -> str:
+    """Return used bytes of all, the unit named once where both have it; a dash where they are not known."""
+    if not total:
+        return _UNKNOWN
+    part, whole = memory_size(used) if used else "0", memory_size(total)
+    return f"{part.removesuffix(whole[-4:])} of {whole}"
 
 
 def _driver(record: Mapping[str, object]) -> DriverLine:

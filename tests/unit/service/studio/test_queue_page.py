@@ -143,7 +143,7 @@ def test_the_cluster_shows_who_is_at_work(site: Site) -> None:
         page = site.asked("GET", "/cluster").text
         cells = [re.sub("<[^>]+>", "", one) for one in re.findall(r"<td[^>]*data-head=.*?</td>", page)]
         assert cells == ["3.0 GiB", "512 MiB of 24.0 GiB", "render:1, attempt 1", "-", "-", "plan:2, attempt 1"]
-        assert "8.0 GiB of 16.0 GiB" in page
+        assert "8.0 of 16.0 GiB" in page
         assert "far" in page
     finally:
         lease.release()
