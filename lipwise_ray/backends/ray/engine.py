@@ -264,7 +264,7 @@ class RayEngine:
             return False  # its process has not come so far as to answer
         before = slot.frames_now
         with suppress(ray.exceptions.RayError):
-            slot.frames_now = ray.get(slot.actor.pulse.remote(), timeout=AGENT_TIMEOUT_S).frames
+            slot.ask(AGENT_TIMEOUT_S)
         return slot.frames_now > before
 
     def _waits_for_room(self, slot: ActorSlot) -> bool:

@@ -95,6 +95,15 @@ class ActorSlot:
         self.beginning, self.about, self.node = None, answer, answer.node
         self.offers = answer.capabilities.offers if answer.capabilities else None
 
+    def ask(self, timeout_s: float) -> None:
+        """Ask the actor for its frames, and wait for the answer.
+
+        Raises:
+            RayError: It is gone, or gives none in time.
+        """
+        pulse: Pulse = ray.get(self.actor.pulse.remote(), timeout=timeout_s)
+        self.frames_now = pulse.frames
+
     def count(self, now_s: float) -> bool:
         """Ask the actor for its frames now and then, without waiting for it; False where it is gone."""
         if not self.is_ready or now_s - self.asked_s < _ASK_EVERY_S:
