@@ -83,7 +83,7 @@ def _web_app() -> Generator[WebApp]:
                 idle_s=1.0,
                 folders=service.folders,
             )
-            assets = AssetStore(service.store, service.uploads, options.upload_bytes)
+            assets = AssetStore(service.store, service.uploads, options.upload_bytes, service.side_work.facts)
             yield WebApp(service, assets, options, [sync_door(None)], "whsec_reference")
         finally:
             service.close()

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class NoAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedProgram:
-    """A program that answers lines by lines.
+    """A program that answers lines by lines, each after any number of reports.
 
     Attributes:
         module: Its module.
@@ -78,12 +79,15 @@ class AskedProcess:
         process = self._process
         return process.pid if process else None
 
-    def ask(self, question: bytes, limit_s: float) -> bytes | NoAnswer:
+    def ask(
+        self, question: bytes, limit_s: float, is_answer: Callable[[bytes], bool] = lambda _: True
+    ) -> bytes | NoAnswer:
         """Return the answer to a question, or the end that came before it.
 
         Args:
             question: A line.
             limit_s: Bound on the time of the answer, in seconds; past it the process is ended.
+            is_answer: Takes every line, in this thread, and tells the answer from reports before it.
 
         Raises:
             TransientError: Too much is asked at once, the server is about to stop, or no process can be begun.
@@ -92,7 +96,7 @@ class AskedProcess:
             try:
                 if self._process is None:
                     self._process = _LiveProcess(self._program)
-                answer = self._process.answer(question, limit_s)
+                answer = self._process.answer(question, limit_s, is_answer)
             except OSError as error:  # neither processes nor memory are left
                 got = f"its process cannot be started: {error.strerror}"
                 raise TransientError("side_ended", self._program.about, got=got, do="Try again later") from error
@@ -187,16 +191,19 @@ class _LiveProcess:
         """Its process number."""
         return self._process.pid
 
-    def answer(self, question: bytes, limit_s: float) -> bytes | NoAnswer:
+    def answer(self, question: bytes, limit_s: float, is_answer: Callable[[bytes], bool]) -> bytes | NoAnswer:
         """Return the answer to a question, or the end that came before it."""
         self._send(question)
+        until_s = time.monotonic() + limit_s
         try:
-            line = self._lines.get(timeout=limit_s)
+            while True:
+                line = self._lines.get(timeout=max(0.0, until_s - time.monotonic()))
+                if not line.endswith(b"\n"):
+                    return self._ended()  # the end of its output, or half a line
+                if is_answer(line):
+                    return line
         except queue.Empty:
             return NoAnswer(f"took more than {limit_s:g} s, and was ended", is_crash=False)
-        if line.endswith(b"\n"):
-            return line
-        return self._ended()  # the end of its output, or half a line
 
     def _ended(self) -> NoAnswer:
         try:

@@ -34,13 +34,13 @@ from lipwise_ray.runs.progress_events import (
     logged,
 )
 from lipwise_ray.runs.run_rows import RowsRunner
-from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.scheduler.ending import ASKED, CANCELLED, NOTHING_WORKS
 from lipwise_ray.scheduler.engine import Engine, failure_of
 from lipwise_ray.scheduler.task import Failure
 from lipwise_ray.service.held_rows import HeldRows
 from lipwise_ray.service.row_queue import QueuedRows, RowQueue
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
+from lipwise_ray.service.upload_reading import with_uploads
 from lipwise_ray.service.wire import (
     AddRow,
     BeginDriver,
@@ -84,7 +84,7 @@ class Driver:
         self._reader = RowReader(source, ClientPolicy.of(settings.paths, begin.uploads), begin.out)
         self._store = open_store(begin.state)
         self._engine = KeptEngine(self._made)
-        allowed = _with_uploads(source, begin.uploads)
+        allowed = with_uploads(source, begin.uploads)
         self._runner = RowsRunner(allowed, None, logged(self._tell), lambda: self._queue.is_closed)
         self._engine_settings = engine_for(settings.engine, _ASSUMED_ROWS, is_attended=False)
         self._run_id = ""
@@ -274,15 +274,6 @@ class Driver:
                 reasons=result.gate.reasons if result.gate else None,
             )
         self._say(over)
-
-
-def _with_uploads(source: SettingsSource, uploads: str) -> SettingsSource:
-    """Return settings by which workers may read what was uploaded, too; addresses of clients were checked before."""
-    paths = source.for_run().paths
-    schemes = tuple(dict.fromkeys(("file", *paths.schemes)))
-    roots = (*paths.roots, uploads) if paths.roots else ()
-    layer = ("the service", {"paths": {"schemes": schemes, "roots": roots}})
-    return SettingsSource(source.presets, source.preset, [*source.layers, layer])
 
 
 def _own_output() -> BinaryIO:

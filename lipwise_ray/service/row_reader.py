@@ -18,7 +18,7 @@ from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.service.job_record import JobDraft, JsonObject
 from lipwise_ray.settings.layers import preset_names
 from lipwise_ray.settings.model import PathsSettings
-from lipwise_ray.storage.address import WEB, Policy, is_local, is_web, is_within, shown
+from lipwise_ray.storage.address import WEB, Policy, is_local, is_web, is_within, scheme_of, shown
 
 _MADE_HERE = ("id", "output", "priority")
 _BASE = "/./row.jsonl"  # a relative path of a client's leads nowhere
@@ -55,12 +55,23 @@ class ClientPolicy(Policy):
         try:
             Policy.check(self, address)
         except InputError as error:
-            if is_web(address) and self.schemes and not self.roots:
+            if is_web(address) and scheme_of(address) not in self.schemes:
+                got = f"addresses of {scheme_of(address)} are not read here: paths.schemes does not name it"
+                raise InputError("place_refused", shown(address), got=got, do="Upload the file") from error
+            if is_web(address) and not self.roots:
                 raise  # it names hosts at most
             what = "a path of the server's machine" if is_local(address) else "an address"
             got = f"{what} that is not read for clients: it lies under none of paths.roots"
             do = "Upload the file, or name it by an address of paths.hosts"
             raise InputError("place_refused", shown(address), got=got, do=do) from error
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A job's row that was read, or all that is wrong with it: one of the two is empty."""
+
+    row: Row | None
+    problems: tuple[ManifestError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +109,40 @@ class RowReader:
             ManifestError: A column breaks a rule.
             StorageError: This machine's disk for temporary files refuses.
         """
+        found = self.checked(columns)
+        if found.row is None:
+            raise found.problems[0]
+        return found.row
+
+    def checked(self, columns: JsonObject) -> CheckedRow:
+        """Return the row of a job, or everything that is wrong with its columns.
+
+        Raises:
+            StorageError: This machine's disk for temporary files refuses.
+        """
         with _on_own_disk(), tempfile.TemporaryDirectory(prefix="lipwise-") as folder:
             path = Path(folder) / "row.jsonl"
             path.write_text(json.dumps(columns) + "\n", "utf-8")
             manifest = read_manifest(path, self.out, preset_names(self.source.presets), self.policy, _BASE)
-            problems, rows = [*manifest.problems], [*manifest.rows]
-        for problem in problems:
-            where = problem.where.removeprefix(f"line 1 (id={columns['id']}), ")
-            raise ManifestError(problem.code, where, got=problem.got, must=problem.must, do=problem.do)
+            found, rows = [*manifest.problems], [*manifest.rows]
+        prefix = f"line 1 (id={columns['id']}), "
+        problems = tuple(
+            ManifestError(one.code, one.where.removeprefix(prefix), got=one.got, must=one.must, do=one.do)
+            for one in found
+        )
+        if problems:
+            return CheckedRow(None, problems)
         row, *further = rows
-        if further:
-            raise ManifestError(
-                "row_several",
-                "",
-                got=f"audio by language makes {1 + len(further)} videos of this row",
-                must="a job is one video",
-                do="Make a job of each language",
-            )
-        return row
+        if not further:
+            return CheckedRow(row, ())
+        several = ManifestError(
+            "row_several",
+            "",
+            got=f"audio by language makes {1 + len(further)} videos of this row",
+            must="a job is one video",
+            do="Make a job of each language",
+        )
+        return CheckedRow(None, (several,))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from lipwise_ray.errors import MediaError, RequestError, TransientError
@@ -13,13 +14,15 @@ from lipwise_ray.service.side_messages import (
     FacesWanted,
     FrameFaces,
     MadePreview,
+    PreviewProgress,
     PreviewWanted,
     SideAnswer,
     SideFailure,
     SideQuestion,
-    answer_in,
+    report_in,
     side_line,
 )
+from lipwise_ray.storage.address import is_local
 
 _MOST_WAITING, _MOST_FILES = 8, 32
 """Fewer than a web server has threads, so that it has some left to answer with."""
@@ -39,8 +42,8 @@ class SideWork:
 
     Args:
         begin: Settings and places.
-        faces_s: Bound on the time of looking for faces, in seconds.
-        preview_s: Bound on the time of making a preview.
+        faces_s: Bound on the time of looking for faces in a file that is here.
+        preview_s: Bound on the time of making a preview, or of fetching a video and looking for faces in it.
         look_s: Bound on the time of looking at a file.
     """
 
@@ -102,30 +105,35 @@ class SideWork:
             raise MediaError(found.code, "the file", got=found.got, do=found.do)
         return found
 
-    def faces(self, video: str, at_s: float, preset: str = "") -> FrameFaces:
+    def faces(self, video: str, at_s: float | None, preset: str = "") -> FrameFaces:
         """Return the faces of a frame.
 
         Args:
-            video: Path of the video.
-            at_s: Moment of the frame, in seconds from the first one.
+            video: Path or address of the video.
+            at_s: Moment of the frame, in seconds from the first one; None for an early one that has a face.
             preset: Name of the preset by which they are found; empty for the service's.
 
         Raises:
             RequestError: They cannot be found.
             TransientError: Too much is asked at once, or it took too long.
         """
-        answer = self._asked(FacesWanted(video, at_s, preset), self._faces_s)
+        limit_s = self._faces_s if is_local(video) else self._preview_s
+        answer = self._asked(FacesWanted(video, at_s, preset), limit_s)
         assert isinstance(answer, FrameFaces)
         return answer
 
-    def preview(self, wanted: PreviewWanted) -> MadePreview:
+    def preview(self, wanted: PreviewWanted, tell: Callable[[PreviewProgress], object] = lambda _: None) -> MadePreview:
         """Return a preview of a row.
+
+        Args:
+            wanted: The row, and which seconds of it.
+            tell: Takes the progress, in this thread.
 
         Raises:
             RequestError: It cannot be made.
             TransientError: Too much is asked at once, or it took too long.
         """
-        answer = self._asked(wanted, self._preview_s)
+        answer = self._asked(wanted, self._preview_s, tell)
         assert isinstance(answer, MadePreview)
         return answer
 
@@ -134,12 +142,27 @@ class SideWork:
         self._files.close()
         self._pictures.close()
 
-    def _asked(self, question: SideQuestion, limit_s: float) -> SideAnswer:
-        line = self._pictures.ask(side_line(question), limit_s)
+    def _asked(
+        self,
+        question: SideQuestion,
+        limit_s: float,
+        tell: Callable[[PreviewProgress], object] = lambda _: None,
+    ) -> SideAnswer:
+        answers: list[SideAnswer] = []
+
+        def is_answer(line: bytes) -> bool:
+            report = report_in(line)
+            if isinstance(report, PreviewProgress):
+                tell(report)
+                return False
+            answers.append(report)
+            return True
+
+        line = self._pictures.ask(side_line(question), limit_s, is_answer)
         if isinstance(line, NoAnswer):
             got = f"its process {line.how}"
             raise TransientError("side_ended", _LOOKING, got=got, do="Try again, or submit it as it is")
-        answer = answer_in(line)
+        (answer,) = answers
         if isinstance(answer, SideFailure):
             raise RequestError(answer.code, answer.where, must=answer.must, got=answer.got, do=answer.do)
         return answer

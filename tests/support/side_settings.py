@@ -8,7 +8,16 @@ from lipwise_ray.runs.load_settings import load_settings
 from lipwise_ray.service.side_messages import BeginSideWork
 from tests.support.dub import PASSTHROUGH
 
-_SETTINGS = ('detect.detector="tiny"', PASSTHROUGH, "faces.select=box:30,90,60,120", 'score.judge="none"')
+DEMO = Path(__file__).parents[2] / "manifests" / "demo"
+"""The one folder of this machine that their clients may read."""
+
+_SETTINGS = (
+    'detect.detector="tiny"',
+    PASSTHROUGH,
+    "faces.select=box:30,90,60,120",
+    'score.judge="none"',
+    f"paths.roots=['{DEMO}']",
+)
 
 
 def begin_side_work(folder: Path) -> BeginSideWork:

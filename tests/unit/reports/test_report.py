@@ -228,6 +228,22 @@ def test_an_offset_that_is_no_syncnets_is_not_called_wrong() -> None:
     assert [row["row"] for row in worst_first(RowSheet.of([certain, other, lse], columns()))] == [0, 2, 1]
 
 
+def test_a_curve_is_called_by_its_scorers_own_figure(tmp_path: Path) -> None:
+    """LSE-C is SyncNet's alone: the curve of another scorer's run is captioned with that one's confidence."""
+    records = [_done(0, 6.0), _done(1, 6.0)]
+    records[1]["sync"] |= {
+        "judge": "lipsync_expert",
+        "after": {"sync_confidence": 0.2, "sync_distance": 1.0, "offset": 0},
+    }
+    store = _state(tmp_path / "state", records)
+    write_report(store, RUN, tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert re.findall("<figcaption>(.*? by second)</figcaption>", page) == [
+        "Sync confidence by second",
+        "LSE-C by second",
+    ]
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\tx", "\r=1"])
 def test_cells_run_no_formulas(text: str) -> None:
     """Text that a spreadsheet would run is made harmless; numbers are not touched."""
