@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from platformdirs import user_config_path
-
 from lipwise_ray.credentials import certificate
 from lipwise_ray.credentials.certificate import CERTIFICATE, KEY, SignerName
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.settings.marking import MarkingSettings
 
-PACKAGES = ("c2pa", "cryptography")
+PACKAGES = ("c2pa", "cryptography", "platformdirs")
 """Modules that the extra `c2pa` brings."""
 
 _MOST_KNOWN = 16
@@ -109,6 +107,8 @@ def _self_made_folder(marking: MarkingSettings) -> Path:
     Raises:
         SettingsError: The user has no home.
     """
+    from platformdirs import user_config_path  # an extra
+
     try:
         root = Path(marking.folder).expanduser() if marking.folder else user_config_path("lipwise-ray")
     except RuntimeError as error:

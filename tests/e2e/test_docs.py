@@ -34,7 +34,7 @@ def test_the_readme_is_a_front_page() -> None:
 def test_every_setting_that_is_named_exists(document: Path) -> None:
     """Names like `faces.smooth_s` are keys of the settings."""
     known: dict[str, Any] = Settings().model_dump()
-    for section, key in re.findall(rf"`({'|'.join(known)})\.([a-z_.]+)", document.read_text()):
+    for section, key in re.findall(rf"`({'|'.join(known)})\.([a-z0-9_.]+)", document.read_text()):
         if f"{section}.{key}".endswith(FILES) or (PACKAGE / section / f"{key.partition('.')[0]}.py").exists():
             continue  # a file, a module
         place = known[section]

@@ -96,7 +96,7 @@ def test_a_key_whose_job_was_never_written_makes_it(service: Service) -> None:
         ({"video": "/no/such/file"}, "row_video", "path of the server's machine that is not read for clients"),
         ({"video": "../token"}, "row_video", "path of the server's machine that is not read for clients"),
         ({"audio": "s3://bucket/key"}, "row_audio", "lies under none of paths.roots"),
-        ({"audio": "https://elsewhere.test/a.wav"}, "row_audio", "not read for clients"),
+        ({"audio": "https://elsewhere.test/a.wav"}, "row_audio", "addresses of https are not read here"),
         ({"zip": 3}, "row", "unknown column"),
         ({"output": "mine.mp4"}, "row_made_here", "the service fills it in"),
         ({"start": 3, "end": 2}, "row_end", "is not after the start"),
