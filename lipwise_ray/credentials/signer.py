@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from platformdirs import user_config_path
+
 from lipwise_ray.credentials import certificate
 from lipwise_ray.credentials.certificate import CERTIFICATE, KEY, SignerName
-from lipwise_ray.errors import SettingsError, os_reason
+from lipwise_ray.errors import SettingsError
 from lipwise_ray.settings.marking import MarkingSettings
 
 PACKAGES = ("c2pa", "cryptography")
@@ -108,10 +110,14 @@ def _self_made_folder(marking: MarkingSettings) -> Path:
         SettingsError: The user has no home.
     """
     try:
-        root = Path(marking.folder).expanduser() if marking.folder else Path.home() / ".config" / "lipwise-ray"
-    except (RuntimeError, OSError) as error:
-        got = os_reason(error) if isinstance(error, OSError) else str(error)
-        raise SettingsError(
-            "no_signer_folder", "marking.folder", got=f"there is no home folder: {got}", do="Name a folder"
-        ) from error
+        root = Path(marking.folder).expanduser() if marking.folder else user_config_path("lipwise-ray")
+    except RuntimeError as error:
+        raise _homeless(str(error)) from error
+    if not root.is_absolute() and not marking.folder:
+        raise _homeless(f"{root} is no whole path")
     return root / "content-credentials"
+
+
+def _homeless(reason: str) -> SettingsError:
+    got = f"there is no home folder: {reason}"
+    return SettingsError("no_signer_folder", "marking.folder", got=got, do="Name a folder")

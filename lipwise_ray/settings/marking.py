@@ -46,8 +46,8 @@ class MarkingSettings(Section):
     """Address of a time-stamp authority (RFC 3161), which is asked once a file and is told a hash; nothing asks none.
     With its stamp a signature stays valid after its certificate has expired."""
     folder: str | None = None
-    """Folder of the self-made certificate; else ``~/.config/lipwise-ray`` of each machine's user. A folder that all
-    machines share gives them one."""
+    """Folder of the self-made certificate; else that of the user's settings, ``~/.config/lipwise-ray`` on Linux. All
+    machines have one where they share it."""
 
     @model_validator(mode="after")
     def _label_can_be_drawn(self) -> Self:

@@ -137,7 +137,7 @@ def test_json_lines_are_taken_as_csv_is(site: Site, files: dict[str, str]) -> No
     _, told = posted(site, "manifest/check", text=f"{json.dumps(row)}\n{{broken")
     assert told["good"] == 0
     found = [(one["line"], one["column"]) for one in told["problems"]]
-    assert found == [(1, "priority"), (1, "audio"), (2, "")]
+    assert found == [(1, "audio"), (1, "priority"), (2, "")]
     assert (told["bad"], told["bad_rows"]) == (3, 2)
 
 
