@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn.functional import pad
 
 from lipwise_ray.nets.checkpoint import check_fit, load_state_dict
+from lipwise_ray.nets.mark_reading import MARK_BITS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RATE_HZ = 16_000
-BITS = 16
 
 _STRIDES = (2, 4, 5, 8)
 _FILTERS, _DIMENSION, _DETECTED = 32, 128, 32
@@ -44,7 +44,7 @@ class _Convolution(nn.Conv1d):
         """Map (N, c_in, T) to (N, c_out, ceil(T / stride))."""
         (kernel,), (stride,) = self.kernel_size, self.stride
         right = (kernel - stride) // 2
-        return super().forward(F.pad(input, (kernel - stride - right, right + -input.shape[-1] % stride)))
+        return super().forward(pad(input, (kernel - stride - right, right + -input.shape[-1] % stride)))
 
 
 class _Stretching(nn.ConvTranspose1d):
@@ -129,11 +129,11 @@ class _Message(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.msg_processor = nn.Embedding(2 * BITS, _DIMENSION)
+        self.msg_processor = nn.Embedding(2 * MARK_BITS, _DIMENSION)
 
     def forward(self, bits: Tensor) -> Tensor:
         """Map (N, 16) of 0 and 1 to (N, 128, 1)."""
-        return self.msg_processor(2 * torch.arange(BITS, device=bits.device) + bits).sum(-2)[..., None]
+        return self.msg_processor(2 * torch.arange(MARK_BITS, device=bits.device) + bits).sum(-2)[..., None]
 
 
 class AudioSealGenerator(nn.Module):
@@ -168,10 +168,10 @@ class AudioSealDetector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.detector = nn.Sequential(_SampleEncoder(), nn.Conv1d(_DETECTED, _SCORES + BITS, 1))
+        self.detector = nn.Sequential(_SampleEncoder(), nn.Conv1d(_DETECTED, _SCORES + MARK_BITS, 1))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """Map waves, (N, 1, T), to probabilities that samples are marked, (N, T), and their bits' logits, (N, 16, T)."""
+        """Map waves, (N, 1, T), to probabilities of being marked, (N, T), and the bits' logits, (N, 16, T)."""
         scores: Tensor = self.detector(wave)
         return scores[:, :_SCORES].softmax(1)[:, 1], scores[:, _SCORES:]
 
@@ -194,18 +194,24 @@ def load_audioseal(kind: type[_Network], path: Path) -> _Network:
     return network.eval()
 
 
-def plain_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a checkpoint's tensors by the names of these modules, each weight as the product that it is kept as.
+def _product(gain: Tensor, direction: Tensor) -> Tensor:
+    """Return a weight by its lengths and directions along the first axis.
 
-    Source: `torch.nn.utils.weight_norm`: a length and a direction for each first axis.
+    Source: `torch.nn.utils.weight_norm`.
     """
+    lengths = direction.flatten(1).norm(dim=1).reshape(-1, *[1] * (direction.ndim - 1))
+    return direction * (gain.reshape(lengths.shape) / lengths)
+
+
+def plain_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a checkpoint's tensors by the names of these modules, each weight as the product of its parts."""
     named = {_WRAPPED.sub(".", name): value for name, value in tensors.items()}
     plain: dict[str, Tensor] = {}
     for name, value in named.items():
         stem = _GAIN.sub("", name)
         direction = next((named[stem + end] for end in _DIRECTIONS if stem + end in named), None)
-        if stem != name and direction is not None and value.shape[:1] == direction.shape[:1]:
-            plain[f"{stem}.weight"] = torch._weight_norm(direction, value, 0)  # noqa: SLF001  # what the module calls
+        if stem != name and direction is not None and value.numel() == len(direction):
+            plain[f"{stem}.weight"] = _product(value, direction)
         elif not name.endswith(_DIRECTIONS):
             plain[name] = value
     return plain

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -121,7 +122,7 @@ def load_pickled(path: Path, *, with_settings: bool = False) -> object:
                 _check_size(archive, path)
                 if is_torchscript(archive):
                     return tensors_of(archive)
-        with torch.serialization.safe_globals(stand_ins() if with_settings else []):
+        with torch.serialization.safe_globals(stand_ins()) if with_settings else nullcontext():
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, *_BROKEN) as error:
         named = _NAMED.search(str(error))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Self
 
 _SETTINGS = (
     *("omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"),
     *("omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata"),
-    *(f"omegaconf.nodes.{kind}Node" for kind in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")),
+    *(
+        f"omegaconf.nodes.{kind}Node"
+        for kind in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")
+    ),
     *("typing.Any", "pathlib.PosixPath", "pathlib.Path"),
     *(f"builtins.{kind}" for kind in ("dict", "list", "tuple", "int", "float", "str", "bool")),
 )
@@ -20,7 +24,7 @@ _DICTS = ("collections.defaultdict",)
 class _Shell:
     """Takes whatever a pickle gives to the object in whose place it stands, and keeps nothing."""
 
-    def __new__(cls, *_: object) -> _Shell:
+    def __new__(cls, *_: object) -> Self:
         """Return an empty one."""
         return super().__new__(cls)
 
@@ -29,7 +33,7 @@ class _Shell:
     def __setstate__(self, _: object) -> None: ...
 
 
-def stand_ins() -> list[tuple[Callable[..., object], str]]:
+def stand_ins() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """Return a stand-in for each of these names, as `torch.serialization.safe_globals` takes them.
 
     A file that names anything else is refused by torch, as ever; no module is imported and nothing is run.

@@ -27,6 +27,21 @@ class MarkingSettings(Section):
     """A file of a font (TrueType or OpenType) that every worker reads at this path. The one that is there without has
     letters without accents, digits and signs alone."""
 
+    watermark: Literal["off", "audioseal"] = "off"
+    """A mark in the new audio that nobody hears and a detector finds: by AudioSeal's generator, or none. What is kept
+    of the video's own audio has none. The audio is encoded then, and not copied."""
+    watermark_checkpoint: str | None = None
+    """A file of AudioSeal's generator (16 bits) instead of the registry's."""
+    watermark_detector: str = "auto"
+    """Reads the mark of the delivered audio, for the result: a name of the registry, or none. ``auto`` is AudioSeal's
+    where it is installed."""
+    watermark_detector_checkpoint: str | None = None
+    """A file of AudioSeal's detector (16 bits) instead of the registry's."""
+    watermark_message: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """The message of 16 bits in the mark."""
+    watermark_strength: Annotated[float, Field(gt=0, le=4)] = 1.0
+    """Factor of the mark: above 1 it is found more surely, and nearer to being heard."""
+
     @model_validator(mode="after")
     def _label_can_be_drawn(self) -> Self:
         text = self.label_text
