@@ -34,6 +34,10 @@ LATER = {
     "label",
     "settings.marking",
     *(f"settings.marking.{key}" for key in ("label", "label_corner", "label_font", "label_s", "label_text")),
+    "watermark",
+    "settings.marking.watermark",
+    *(f"settings.marking.watermark_{key}" for key in ("checkpoint", "detector", "message", "strength")),
+    "settings.marking.watermark_detector_checkpoint",
 }
 """Names in records that these did not have when the golden one was made."""
 
