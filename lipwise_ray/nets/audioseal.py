@@ -37,7 +37,7 @@ _DIRECTIONS = (".weight_v", ".parametrizations.weight.original1")
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
-class _Convolution(nn.Conv1d):
+class _PaddedConv(nn.Conv1d):
     """A convolution that divides a length by its stride and rounds up; zeros go around the signal."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's own name of it
@@ -66,10 +66,13 @@ class _Stretching(nn.ConvTranspose1d):
         return stretched[..., self._left : stretched.shape[-1] - self._right]
 
 
-class _Residual(nn.Module):
+class _ResidualUnit(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        first, second = _Convolution(channels, channels // 2, _INNER_KERNEL), _Convolution(channels // 2, channels, 1)
+        first, second = (
+            _PaddedConv(channels, channels // 2, _INNER_KERNEL),
+            _PaddedConv(channels // 2, channels, 1),
+        )
         self.block = nn.Sequential(nn.ELU(), first, nn.ELU(), second)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,12 +96,16 @@ class _Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_Convolution(1, _FILTERS, _KERNEL)]
+        layers: list[nn.Module] = [_PaddedConv(1, _FILTERS, _KERNEL)]
         channels = _FILTERS
         for stride in _STRIDES:
-            layers += [_Residual(channels), nn.ELU(), _Convolution(channels, 2 * channels, 2 * stride, stride)]
+            layers += [
+                _ResidualUnit(channels),
+                nn.ELU(),
+                _PaddedConv(channels, 2 * channels, 2 * stride, stride),
+            ]
             channels *= 2
-        layers += [_Recurrent(channels), nn.ELU(), _Convolution(channels, _DIMENSION, _KERNEL)]
+        layers += [_Recurrent(channels), nn.ELU(), _PaddedConv(channels, _DIMENSION, _KERNEL)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,11 +119,11 @@ class _Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         channels = _FILTERS << len(_STRIDES)
-        layers: list[nn.Module] = [_Convolution(_DIMENSION, channels, _KERNEL), _Recurrent(channels)]
+        layers: list[nn.Module] = [_PaddedConv(_DIMENSION, channels, _KERNEL), _Recurrent(channels)]
         for stride in reversed(_STRIDES):
-            layers += [nn.ELU(), _Stretching(channels, channels // 2, stride), _Residual(channels // 2)]
+            layers += [nn.ELU(), _Stretching(channels, channels // 2, stride), _ResidualUnit(channels // 2)]
             channels //= 2
-        layers += [nn.ELU(), _Convolution(channels, 1, _KERNEL)]
+        layers += [nn.ELU(), _PaddedConv(channels, 1, _KERNEL)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +131,7 @@ class _Decoder(nn.Module):
         return self.model(x)
 
 
-class _Message(nn.Module):
+class _MessageFeatures(nn.Module):
     """Features of a message: a vector for each bit that is 0, another for each that is 1."""
 
     def __init__(self) -> None:
@@ -141,7 +148,7 @@ class AudioSealGenerator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, self.decoder, self.msg_processor = _Encoder(), _Decoder(), _Message()
+        self.encoder, self.decoder, self.msg_processor = _Encoder(), _Decoder(), _MessageFeatures()
 
     def forward(self, wave: Tensor, bits: Tensor) -> Tensor:
         """Map waves, (N, 1, T) in [-1, 1] at 16 kHz, and messages, (N, 16) of 0 and 1, to marks, (N, 1, T)."""

@@ -21,7 +21,7 @@ _DICTS = ("collections.defaultdict",)
 """Beside them, those whose items the pickle sets one by one."""
 
 
-class _Shell:
+class _SettingsShell:
     """Takes whatever a pickle gives to the object in whose place it stands, and keeps nothing."""
 
     def __new__(cls, *_: object) -> Self:
@@ -38,7 +38,7 @@ def stand_ins() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
 
     A file that names anything else is refused by torch, as ever; no module is imported and nothing is run.
     """
-    return [*((_Shell, name) for name in _SETTINGS), *((_empty_dict, name) for name in _DICTS)]
+    return [*((_SettingsShell, name) for name in _SETTINGS), *((_empty_dict, name) for name in _DICTS)]
 
 
 def _empty_dict(*_: object) -> dict[object, object]:

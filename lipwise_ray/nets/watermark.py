@@ -75,7 +75,7 @@ class AudioSealReader:
         self._network, self._device = load_audioseal(AudioSealDetector, path).to(device), device
 
     def detect(self, wave: Iterable[F32Array], on_window: Callable[[], None] = lambda: None) -> MarkReading:
-        """Return what a wave's mark says.
+        """Return the reading of a wave's mark.
 
         Args:
             wave: Mono samples in [-1, 1] at 16 kHz, in blocks of shape (N,).
