@@ -16,12 +16,13 @@ from lipwise_ray.nets.watermark import AudioSealMarker, AudioSealReader
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import F32Array, Json, Size
 from tests.support.audioseal import write_detector, write_generator
-from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, Dubbed, dub, packets
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, Dubbed, dub, packets, run
 from tests.support.loudness_meter import samples_in
 
 SECONDS, RATE_HZ = 1.6, 44_100
 PLAIN = (PASSTHROUGH, UNJUDGED, QUICK)
 BOX = "box:10,100,10,100"
+_DRAWN = ("--set", 'detect.detector="tiny"')
 
 
 def _row(name: str, **cells: Any) -> Json:
@@ -106,3 +107,17 @@ def test_what_is_missing_is_told_before_work(folder: Path) -> None:
         dub(folder, [_row("r")], *PLAIN, 'marking.watermark="audioseal"', out="absent")
     report = dub(folder, [_row("r")], *PLAIN, *_marked(folder), 'encode.audio.codec="copy"', out="copied")
     assert [outcome.record["code"] for outcome in report.outcomes] == ["watermark_copied"]
+
+
+def test_inspect_reads_a_mark_of_any_file(folder: Path) -> None:
+    """With the detector's file it tells the share and the message; without one it does not look."""
+    voice, detector = folder / "a.flac", folder / "detector.pth"
+    reading = AudioSealReader(detector).detect(marked_wave(probe_audio(voice)))
+    done = run("inspect", voice, "--json", *_DRAWN, "--watermark", detector)
+    assert done.returncode == 0, done.stderr
+    sound = json.loads(done.stdout)["sound"]
+    assert (sound["watermark_share"], sound["watermark_message"]) == (round(reading.share, 3), reading.message)
+    assert "watermark_share" not in json.loads(run("inspect", voice, "--json", *_DRAWN).stdout)["sound"]
+    wrong = run("inspect", voice, *_DRAWN, "--watermark", folder / "generator.pth")
+    assert wrong.returncode != 0
+    assert "not a checkpoint of AudioSealDetector" in wrong.stderr
