@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from lipwise_ray.credentials.signer import check_signing
 from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.media.join import codecs_for, container_for
@@ -115,7 +116,8 @@ class Dubbing:
         self.out, self.state = normal(self.out), normal(self.state)
 
     def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
-        """Return the checkpoints that dub a row."""
+        """Return the checkpoints that dub a row, once its output can be signed where it has to be."""
+        check_signing(settings.marking)
         return requirements.of(settings, row)
 
     def flow(

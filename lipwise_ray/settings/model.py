@@ -23,7 +23,7 @@ _DECIDE_NOTHING = [
     *("engine", "paths", "limits", "manifest", "service", "score", "gate", "asr", "diarise", "tts", "mix", "marking"),
 ]
 """Sections that are no part of a job's id by themselves: texts count by their speech, the mix where there is a
-background; whoever signs a file changes no packet of it."""
+background, a sign where frames show it; whoever signs a file changes no packet of it."""
 
 Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from lipwise_ray.state.credentials_record import CredentialsRecord
 from lipwise_ray.state.delivered_records import HeardRecord, LabelRecord, LeftBehindRecord, WatermarkRecord
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.fitted_record import FittedRecord
@@ -320,6 +321,7 @@ class DubResult(_Done):
         attempts: At the row, where there was more than one.
         further_languages: Those of further soundtracks, in order; absent where there are none.
         spoken_by: The engines and voices that spoke the row's texts, and their terms; absent where it had audio.
+        c2pa: Content credentials of the file; absent where nothing was to be signed (`marking.c2pa`).
     """
 
     bytes_total: Count
@@ -347,6 +349,7 @@ class DubResult(_Done):
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
     further_languages: Maybe[tuple[str, ...]] = None
     spoken_by: Maybe[tuple[SpokenBy, ...]] = None
+    c2pa: Maybe[CredentialsRecord] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

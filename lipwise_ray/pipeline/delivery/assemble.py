@@ -22,6 +22,7 @@ from lipwise_ray.media.side_streams import LeftBehind, SideStreams, side_streams
 from lipwise_ray.media.soundtrack import add_soundtrack
 from lipwise_ray.media.verify import verify
 from lipwise_ray.models.checkpoints import Checkpoint
+from lipwise_ray.pipeline.delivery.credentials import publish_side_car, sign_delivery
 from lipwise_ray.pipeline.delivery.delivered_audio import DeliveredSound, prepare_sounds
 from lipwise_ray.pipeline.delivery.mixed_sound import is_mixed
 from lipwise_ray.pipeline.delivery.outputs import output_at
@@ -100,6 +101,8 @@ def publish(
     Raises:
         OutputError: The output's address cannot be written.
         SegmentError: The joined file does not hold what was planned.
+        SettingsError: It has to be signed, and cannot be.
+        TransientError: It has to be signed, and was not.
     """
     begin = time.perf_counter()
     probed = payload.probed
@@ -144,7 +147,10 @@ def publish(
                     )  # what is wrong may lie in it
                     raise
                 chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
+        spoken_by = speakers_of_texts(job)
+        signed = sign_delivery(job, payload, temporary, spoken, spoken_by)
         bytes_total, sha256 = temporary.stat().st_size, sha256_of(temporary)
+        publish_side_car(job, scratch, probed.job_id, signed)
     sounds = (records.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
     told_by = people_by(job.spec, payload.row.weights, probed)
     result = DubResult(
@@ -199,7 +205,8 @@ def publish(
         pipeline=PIPELINE_VERSION,
         assemble_s=round(time.perf_counter() - begin, 3),
         attempts=history.attempts or None,
-        spoken_by=speakers_of_texts(job),
+        spoken_by=spoken_by,
+        c2pa=signed.record,
     )
     record_published(job.store, result, record_of(result), history.first_id, job.spec.kept)
     return result
