@@ -26,11 +26,16 @@ def inspect(
     asr: Annotated[
         Path | None, typer.Option("--asr", help="Folder of a Whisper model: adds what is said, and the language.")
     ] = None,
+    watermark: Annotated[
+        Path | None, typer.Option("--watermark", help="File of AudioSeal's detector: finds a mark that is not heard.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for inspect.json and images of the faces.")] = None,
 ) -> None:
     """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""
     extra = [f"asr.model={json.dumps(str(asr))}"] if asr else []
+    if watermark is not None:
+        extra.append(f"marking.watermark_detector_checkpoint={json.dumps(str(watermark))}")
     settings = lipwise_ray.load_settings(job=job, assignments=[*(assignments or []), *extra])
     inspector = lipwise_ray.Inspector(settings, models=setup.models_folder())
     failed = False

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _LFS = b"version https://git-lfs"
 _Network = TypeVar("_Network", bound="nn.Module")
 _DICT_KEYS = ("state_dict", "params_ema", "params", "net_state_dict")
+_TRAINED_KEYS = ("best_state", "model")
 _PREFIX = "module."
 _WIDEST = 16  # times the original; a broken shape must not make a network that fills the memory
 _MOST_UNPACKED = 20
@@ -73,16 +75,20 @@ def refuse_non_weights(path: Path) -> None:
         )
 
 
-def load_state_dict(path: Path) -> dict[str, Tensor]:
+def load_state_dict(path: Path, *, with_settings: bool = False) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint: a dict, a flat state dict, TorchScript or safetensors.
 
     Only tensors are unpickled; nothing that a file names is run.
 
+    Args:
+        path: The checkpoint.
+        with_settings: It may hold its training's settings beside the tensors, see `nets.stand_ins`; these are left out.
+
     Raises:
         WeightsError: The file is no checkpoint, is cut off, or names something to be run.
     """
-    contents = load_pickled(path) if path.suffix != ".safetensors" else _safetensors(path)
-    for key in _DICT_KEYS:
+    contents = load_pickled(path, with_settings=with_settings) if path.suffix != ".safetensors" else _safetensors(path)
+    for key in (*_DICT_KEYS, *(_TRAINED_KEYS if with_settings else ())):
         if isinstance(contents, Mapping) and isinstance(contents.get(key), Mapping):
             contents = cast("Mapping[str, object]", contents)[key]
     if not isinstance(contents, Mapping):
@@ -94,14 +100,19 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     return cast("dict[str, Tensor]", tensors)
 
 
-def load_pickled(path: Path) -> object:
+def load_pickled(path: Path, *, with_settings: bool = False) -> object:
     """Return the contents of a file of `torch.save`: dicts, lists, numbers, text, tensors. Nothing it names is run.
+
+    Args:
+        path: The file.
+        with_settings: Empty shells take the place of its training's settings, see `nets.stand_ins`.
 
     Raises:
         WeightsError: The file is no checkpoint, is cut off, or names something to be run.
     """
     import torch
 
+    from lipwise_ray.nets.stand_ins import stand_ins
     from lipwise_ray.nets.torchscript import is_torchscript, tensors_of
 
     refuse_non_weights(path)
@@ -111,7 +122,8 @@ def load_pickled(path: Path) -> object:
                 _check_size(archive, path)
                 if is_torchscript(archive):
                     return tensors_of(archive)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(stand_ins()) if with_settings else nullcontext():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, *_BROKEN) as error:
         named = _NAMED.search(str(error))
         if named:

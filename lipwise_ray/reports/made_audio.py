@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
+from lipwise_ray.state.delivered_records import WatermarkRecord
 from lipwise_ray.state.fitted_record import FittedRecord
+from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.mixed_record import MixedRecord
 from lipwise_ray.state.speech_record import SpokenBy
 
@@ -22,12 +25,20 @@ class MadeAudio:
         fitted: Factors by which it and the video were stretched; None where nothing was to be.
         spoken_by: Engines and voices of texts.
         further_languages: Languages of further soundtracks.
+        watermark: Its mark that is not heard; None where it has none.
     """
 
     mixed: MixedRecord | None = None
     fitted: FittedRecord | None = None
     spoken_by: tuple[SpokenBy, ...] = ()
     further_languages: tuple[str, ...] = ()
+    watermark: WatermarkRecord | None = None
+
+    @classmethod
+    def of(cls, result: DubResult) -> Self:
+        """Return the audio of a delivered video."""
+        spoken_by, languages = result.spoken_by or (), result.further_languages or ()
+        return cls(result.mixed, result.fitted, spoken_by, languages, result.watermark)
 
     def words(self) -> list[str]:
         """Return facts for people, a line each; none for audio that is the row's own."""
@@ -36,6 +47,7 @@ class MadeAudio:
             *(_fitted(self.fitted) if self.fitted else []),
             *(f"spoken by {_speaker(one)}" for one in self.spoken_by),
             *([f"further soundtracks: {', '.join(self.further_languages)}"] if self.further_languages else []),
+            *([_marked(self.watermark)] if self.watermark else []),
         ]
 
 
@@ -76,6 +88,16 @@ def _fitted(fitted: FittedRecord) -> list[str]:
 def _speaker(speaker: SpokenBy) -> str:
     voice = f", voice {speaker.voice}" if speaker.voice else ""
     return f"{speaker.engine}{voice}{f' ({speaker.licence})' if speaker.licence else ''}"
+
+
+def _marked(mark: WatermarkRecord) -> str:
+    facts = [f"marked by {mark.by}: message {mark.message}"]
+    if mark.snr_db is not None:
+        facts.append(f"{mark.snr_db:.1f} dB below the audio")
+    if mark.found is not None:
+        read = "no message" if mark.found_message is None else f"message {mark.found_message}"
+        facts.append(f"found in {mark.found:.0%}, {read} read")
+    return ", ".join(facts)
 
 
 def _level(level: float | None) -> str:

@@ -108,7 +108,7 @@ def _detail(result: RowResult) -> RowDetail:
     curve = result.sync.curve if result.sync else ()
     if isinstance(result, EvaluationResult):
         return RowDetail(curve)
-    made = MadeAudio(result.mixed, result.fitted, result.spoken_by or (), result.further_languages or ())
+    made = MadeAudio.of(result)
     return RowDetail(curve, result.stages_s or {}, result.attempts or (), result.left_behind or (), made)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from lipwise_ray.faces.embedders import load_embedder
 from lipwise_ray.lipsync.silero import SileroVad
 from lipwise_ray.lipsync.voice_activity import SpeechDetector
+from lipwise_ray.models.role import AUTO, NOTHING
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
+from lipwise_ray.pipeline.dubbing.watermarked import MarkReader
 from lipwise_ray.pipeline.quality.inspection import inspect as inspect_file
 from lipwise_ray.pipeline.quality.inspection_facts import InspectionFacts, facts_of
 from lipwise_ray.pipeline.quality.sync_scores import scorer_of
@@ -15,6 +17,7 @@ from lipwise_ray.roles.detector import DETECTOR, DetectorMaker
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.roles.vad import VAD
+from lipwise_ray.roles.watermark import WATERMARK_DETECTOR
 from lipwise_ray.runs.load_settings import LoadedSettings, loaded
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.run_inputs import registry_of
@@ -49,6 +52,18 @@ class Inspector:
         self._chosen = next(iter(requirements.for_role(JUDGE, self._settings)), None)
         self._scorer = load_sync_scorer(self._chosen.network, self._chosen.path) if self._chosen else None
 
+        self._marks = self._mark_reader(requirements)
+
+    def _mark_reader(self, requirements: ModelRequirements) -> MarkReader | None:
+        """Return the detector of marks in audio, where one was named: it takes a tenth of the audio's length."""
+        from lipwise_ray.nets.watermark import AudioSealReader
+
+        marking = self._settings.marking
+        if marking.watermark_detector in (AUTO, NOTHING) and marking.watermark_detector_checkpoint is None:
+            return None
+        (checkpoint,) = requirements.for_role(WATERMARK_DETECTOR, self._settings)
+        return AudioSealReader(checkpoint.path)
+
     def __call__(self, file: str | Path) -> InspectionFacts:
         """Inspect a file: a video, an image or audio.
 
@@ -63,6 +78,7 @@ class Inspector:
             self._recogniser,
             embedder=self._embedder,
             speech=self._speech,
+            marks=self._marks,
         )
         if self._chosen and "sync" in found.record:
             found.record["sync"] |= record_of(scorer_of(self._chosen))

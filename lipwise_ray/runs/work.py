@@ -17,6 +17,7 @@ from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, choose
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.labelled import check_label
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
+from lipwise_ray.pipeline.dubbing.watermarked import check_markable
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
 from lipwise_ray.pipeline.flows.dub import RowFlow
@@ -132,6 +133,7 @@ class Dubbing:
         codecs_for(settings.encode.codecs, container_for(Path(row.output)))
         check_mixable(settings, row.background)
         check_label(settings.marking)
+        check_markable(settings)
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, got=f"{output} leads out of {self.out}, by way of a link")

@@ -13,7 +13,10 @@ SignatureAlgorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512
 
 
 class MarkingSettings(Section):
-    """Marks on delivered files: a visible sign, and content credentials (C2PA): signed, who made a file and of what."""
+    """Marks on delivered files: a visible sign, a mark in the audio that is not heard, and content credentials (C2PA).
+
+    These say, signed, who made a file and of what.
+    """
 
     label: Literal["off", "start", "always"] = "off"
     """A sign in a corner of the frames that says what they are: at the ``start``, all along (``always``), or none. Its
@@ -48,6 +51,20 @@ class MarkingSettings(Section):
     folder: str | None = None
     """Folder of the self-made certificate; else that of the user's settings, ``~/.config/lipwise-ray`` on Linux. All
     machines have one where they share it."""
+    watermark: Literal["off", "audioseal"] = "off"
+    """A mark in the new audio that nobody hears and a detector finds: by AudioSeal's generator, or none. What is kept
+    of the video's own audio has none. The audio is encoded then, and not copied."""
+    watermark_checkpoint: str | None = None
+    """A file of AudioSeal's generator (16 bits) instead of the registry's."""
+    watermark_detector: str = "auto"
+    """Reads the mark of the delivered audio, for the result: a name of the registry, or none. ``auto`` is AudioSeal's
+    where it is installed."""
+    watermark_detector_checkpoint: str | None = None
+    """A file of AudioSeal's detector (16 bits) instead of the registry's."""
+    watermark_message: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """The message of 16 bits in the mark."""
+    watermark_strength: Annotated[float, Field(gt=0, le=4)] = 1.0
+    """Factor of the mark: above 1 it is found more surely, and nearer to being heard."""
 
     @model_validator(mode="after")
     def _label_can_be_drawn(self) -> Self:

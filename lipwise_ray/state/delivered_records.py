@@ -51,3 +51,26 @@ class LabelRecord:
     text: str
     frames: Count
     box: tuple[Figure, Figure, Figure, Figure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatermarkRecord:
+    """The mark in an output's new audio that is not heard.
+
+    Attributes:
+        by: The generator's name.
+        message: The message that was put in, from 0 to 65535.
+        strength: Factor by which the mark was made stronger or weaker.
+        snr_db: Power of the new audio over that of the mark, in dB; None where there is none, as in silence.
+        found: Share of the delivered audio's samples that the detector takes to be marked; absent where none read it.
+        found_message: Message that it reads; absent where it takes less than half to be marked.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    by: str
+    message: Count
+    strength: Figure
+    snr_db: Figure | None = None
+    found: Maybe[Figure] = None
+    found_message: Maybe[Count] = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import ConfigDict, Field
 
 from lipwise_ray.state.credentials_record import CredentialsRecord
-from lipwise_ray.state.delivered_records import HeardRecord, LabelRecord, LeftBehindRecord
+from lipwise_ray.state.delivered_records import HeardRecord, LabelRecord, LeftBehindRecord, WatermarkRecord
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.mixed_record import MixedRecord
@@ -315,6 +315,7 @@ class DubResult(_Done):
         heard: How each speaker's audio was heard.
         mixed: What was mixed under the voice, and how loud all of it became; absent where it is the voice alone.
         mixed: Background and loudness of the delivered audio; absent where it is the voice as it is.
+        watermark: The mark in its new audio that is not heard; absent where there is none.
         speech_by: The voice activity detector that told speech from pauses, or ``level``; absent where nobody asked.
         people_by: The embedder that told people apart, or ``place``; absent where faces are at boxes that were given.
         attempts: At the row, where there was more than one.
@@ -341,6 +342,7 @@ class DubResult(_Done):
     sound: Maybe[str] = None
     heard: Maybe[tuple[HeardRecord, ...]] = None
     mixed: Maybe[MixedRecord] = None
+    watermark: Maybe[WatermarkRecord] = None
     speech_by: Maybe[str] = None
     people_by: Maybe[str] = None
     assemble_s: Maybe[NonNegative] = None

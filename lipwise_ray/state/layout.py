@@ -222,6 +222,11 @@ def mixed(job_id: str) -> str:
     return f"{soundtrack(job_id)}/mixed.json"
 
 
+def watermark(job_id: str) -> str:
+    """Return the key of the record of the mark in a job's audio."""
+    return f"{soundtrack(job_id)}/watermark.json"
+
+
 def mix(job_id: str) -> str:
     """Return the folder of the mix of a job's speakers."""
     return f"{JOBS}/{job_id}/mix"

@@ -44,6 +44,10 @@ LATER = {
     *(f"settings.service.{key}" for key in ("body_mb", "keep_days", "queue", "requests_per_minute", "upload_gb")),
     "label",
     *(f"settings.marking.{key}" for key in ("label", "label_corner", "label_font", "label_s", "label_text")),
+    "watermark",
+    "settings.marking.watermark",
+    *(f"settings.marking.watermark_{key}" for key in ("checkpoint", "detector", "message", "strength")),
+    "settings.marking.watermark_detector_checkpoint",
 }
 """Names in records that these did not have when the golden one was made."""
 

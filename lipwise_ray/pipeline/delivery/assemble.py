@@ -54,7 +54,7 @@ from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduc
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
-from lipwise_ray.state.delivered_records import LeftBehindRecord
+from lipwise_ray.state.delivered_records import LeftBehindRecord, WatermarkRecord
 from lipwise_ray.state.ids import PIPELINE_VERSION
 from lipwise_ray.state.job_result import CheckpointsByRole, DubResult, SyncScores, VideoMeasures
 from lipwise_ray.state.markers import ChunkMarker, drop_marker, markers_of
@@ -192,6 +192,7 @@ def publish(
         sound="copied" if prepared[0].plan.copy else prepared[0].plan.codec,
         heard=tuple(records.heard_record(one) for one in sounds if one is not None),
         mixed=read_typed(job.store, layout.mixed(probed.job_id), MixedRecord) if is_mixed(job.spec) else None,
+        watermark=read_typed(job.store, layout.watermark(probed.job_id), WatermarkRecord) if job.watermark else None,
         speech_by=speech_by(job, payload),
         people_by=told_by,
         language=spoken,

@@ -11,6 +11,7 @@ from lipwise_ray.media.excerpt import write_excerpt
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import LOSSLESS, SoundtrackPlan, copy_impossible, plan_soundtrack, write_soundtrack
+from lipwise_ray.pipeline.delivery.marked_sound import mark_sound, watermark_record
 from lipwise_ray.pipeline.delivery.mixed_sound import MixedSound, is_mixed
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
@@ -93,7 +94,7 @@ class _Soundtrack:
         delivered, codec = container_for(name), sound_codec(job.spec.settings, audio.info)
         length_s = shown_plan(job.spec.window, plan).audio_s
         planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, length_s)
-        if is_mixed(job.spec) or job.spec.window is not None:
+        if is_mixed(job.spec) or job.spec.window is not None or job.watermark is not None:
             planned = replace(planned, copy=False)
         if planned.copy and planned.codec in LOSSLESS:
             return DeliveredSound(planned, audio.info)
@@ -120,7 +121,20 @@ class _Soundtrack:
         return DeliveredSound(wrote, probe_audio(kept, WIDEST_LIMITS), key)
 
     def _written(self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan) -> SoundtrackPlan:
-        """Write it, and return the plan by which that was done."""
+        """Write it, with its mark where it gets one, and return the plan by which that was done."""
+        job = self.sounds.job
+        if job.watermark is None:
+            return self._finished(target, planned, audio, plan)
+        with scratch_file(self.scratch, "marked.mka") as temporary:
+            marked = mark_sound(job, job.watermark, audio, temporary, self.on_block)
+            wrote = self._finished(target, planned, replace(audio, info=marked.info), plan)
+        if not self.track:  # the result tells of the first
+            record = watermark_record(job, job.watermark, marked, target, self.on_block)
+            job.store.write(layout.watermark(self.probed.job_id), to_json(record_of(record)))
+        return wrote
+
+    def _finished(self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan) -> SoundtrackPlan:
+        """Write all that is to be heard, and return the plan by which that was done."""
         job = self.sounds.job
         if job.spec.window is not None:
             self._write_window(target, planned, audio, plan, job.spec.window)

@@ -15,6 +15,7 @@ from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import FITTED, mix_id
 from lipwise_ray.pipeline.dubbing.labelled import label_identity
+from lipwise_ray.pipeline.dubbing.watermarked import WATERMARK_KEY, watermark_identity
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import Speaker, needs_detector, rules_of
 from lipwise_ray.roles.detector import DETECTOR
@@ -25,13 +26,14 @@ from lipwise_ray.roles.table import ROLES
 from lipwise_ray.roles.tts import TTS
 from lipwise_ray.roles.upscaler import UPSCALER
 from lipwise_ray.roles.vad import VAD
+from lipwise_ray.roles.watermark import WATERMARK
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
 
 _BY_THE_PLAN = frozenset(
     (
         *("audio", "speakers", "diarisation", "background", "beside", "tracks", "start_s", "end_s", "language"),
-        *("output", "timing", "chunk", "label"),
+        *("output", "timing", "chunk", "label", WATERMARK_KEY),
     )
 )
 """Keys of a job's identity, and sections of settings, by which a chunk shows what it does only as far as its frames,
@@ -40,7 +42,7 @@ their times, faces and what these say follow from them."""
 _BESIDE_FRAMES = frozenset(("audio", "keep"))
 """Keys of `encode` that are of what goes along with the frames."""
 
-_OF_SOUND = frozenset((SEPARATOR.name, TTS.name))
+_OF_SOUND = frozenset((SEPARATOR.name, TTS.name, WATERMARK.name))
 """Roles whose networks make sound that no frame shows but by what is said."""
 
 _FRAMES_VERSION = 1
@@ -106,6 +108,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         },
         "output": job.output,
         **label_identity(job.settings.marking),
+        **watermark_identity(job.settings.marking),
         **({"window": [job.window.at_s, job.window.seconds]} if job.window else {}),
     }
 

@@ -11,6 +11,7 @@ from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.watermarked import SoundWatermark
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import detects, rules_of
@@ -22,13 +23,17 @@ from lipwise_ray.state.store import Store, load_file
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """A job with its video opened; ``speech`` tells speech from pauses, which go by the audio's level without it."""
+    """A job with its video opened; ``speech`` tells speech from pauses, which go by the audio's level without it.
+
+    ``watermark`` has the networks that mark its new audio, where that is asked for.
+    """
 
     spec: JobSpec
     store: Store
     media: Media
     video: records.Video
     speech: SpeechDetector | None = None
+    watermark: SoundWatermark | None = None
 
     @property
     def salvage(self) -> bool:

@@ -25,10 +25,12 @@ from lipwise_ray.media.image_sequence import is_series, webp_size
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.loudness import loudness
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
+from lipwise_ray.media.watermark import marked_wave
 from lipwise_ray.metrics.lse import reduce
 from lipwise_ray.metrics.mfcc import mfcc
 from lipwise_ray.pipeline.analysis.crops import resampled, whole_tracks
 from lipwise_ray.pipeline.analysis.face_recognition import embed_whole, followed_people
+from lipwise_ray.pipeline.dubbing.watermarked import MarkReader
 from lipwise_ray.pipeline.inputs.records import Video, heard_record
 from lipwise_ray.pipeline.inputs.records import lead_s as lead_of
 from lipwise_ray.pipeline.quality.inspected_faces import inspect_faces
@@ -72,6 +74,7 @@ def inspect(
     recogniser: Recogniser | None = None,
     embedder: FaceEmbedder | None = None,
     speech: SpeechDetector | None = None,
+    marks: MarkReader | None = None,
 ) -> Inspection:
     """Inspect a file.
 
@@ -83,6 +86,7 @@ def inspect(
         recogniser: Tells what is said.
         embedder: Tells people apart.
         speech: Tells speech from pauses, by its name; without it they go by the audio's level.
+        marks: Reads the mark of audio that is not heard.
 
     Raises:
         MediaError: It is no media file.
@@ -95,6 +99,8 @@ def inspect(
         if "audio" in kinds:
             try:
                 inspection.record["sound"], features = _sound(path, Path(name), scorer, speech)
+                if marks is not None:
+                    inspection.record["sound"] |= _mark(path, marks)
                 if recogniser is not None:
                     wave = np.memmap(Path(name) / _WAVE, np.float32, "r")
                     inspection.record["speech"] = record_of(recogniser(wave))
@@ -185,6 +191,11 @@ def _sound(
         return record, None
     values = mel if scorer.hears == "mel" else mfcc(samples)
     return record, AudioFeatures(scorer, values, int(sound.duration_s * RATE_HZ))
+
+
+def _mark(path: Path, marks: MarkReader) -> Json:
+    found = marks.detect(marked_wave(probe_audio(path)), lambda: None)
+    return {"watermark_share": round(found.share, 3), "watermark_message": found.message}
 
 
 def _inspect_faces(

@@ -92,6 +92,8 @@ class AudioFacts:
         speech_share: Fraction of the time with speech.
         speech_begins_s: Seconds; None where nobody speaks.
         pauses: Between speech.
+        watermark_share: Share of the time with a mark that is not heard; None where nobody looked for one.
+        watermark_message: Its message; None where less than half has one.
     """
 
     rate_hz: int
@@ -111,6 +113,8 @@ class AudioFacts:
     speech_share: float
     speech_begins_s: float | None
     pauses: int
+    watermark_share: float | None = None
+    watermark_message: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

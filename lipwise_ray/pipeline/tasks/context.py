@@ -13,11 +13,13 @@ from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, RowPayload
 from lipwise_ray.pipeline.dubbing.trim import left_out_s
+from lipwise_ray.pipeline.dubbing.watermarked import SoundWatermark
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds
 from lipwise_ray.pipeline.tasks.models import Models
 from lipwise_ray.roles.vad import VAD
+from lipwise_ray.roles.watermark import WATERMARK, WATERMARK_DETECTOR
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
@@ -65,7 +67,7 @@ class TaskContext:
         video = self.video(spec.settings, spec.video, video_id, seconds)
         zero_s = self.media.zero_s(spec.video, video_id, seconds)
         spec = spec.after(left_out_s(video.index, zero_s))
-        return JobContext(spec, self.store, self.media, video, self._speech_detector(payload))
+        return JobContext(spec, self.store, self.media, video, self._speech_detector(payload), self._watermark(payload))
 
     def _speech_detector(self, payload: RowPayload) -> SpeechDetector | None:
         """Return the detector of speech, loaded on its first use; None where pauses go by the audio's level."""
@@ -80,6 +82,19 @@ class TaskContext:
             return self.models.needed(VAD, request)(wave_f32, on_block)
 
         return SpeechDetector(record_id({"pipeline": PIPELINE_VERSION, VAD.name: checkpoint.sha256}), detect)
+
+    def _watermark(self, payload: RowPayload) -> SoundWatermark | None:
+        """Return the networks that mark the row's new audio; None where none is asked for."""
+        weights, request = payload.row.weights, ModelRequest(payload.spec.settings, payload.row.weights)
+        checkpoint = weights.one(WATERMARK.name)
+        if checkpoint is None:
+            return None
+        reads = WATERMARK_DETECTOR.name in weights
+        return SoundWatermark(
+            checkpoint.name,
+            lambda: self.models.needed(WATERMARK, request),
+            (lambda: self.models.needed(WATERMARK_DETECTOR, request)) if reads else None,
+        )
 
     def video(
         self, settings: Settings, address: str, video_id: str, seconds: UsedSeconds | None = None

@@ -150,4 +150,4 @@ def _audio(result: DubResult | None) -> list[str]:
     """Return facts about audio that is more than the row's own, a line each."""
     if result is None:
         return []
-    return MadeAudio(result.mixed, result.fitted, result.spoken_by or (), result.further_languages or ()).words()
+    return MadeAudio.of(result).words()

@@ -20,6 +20,7 @@ from lipwise_ray.reports.rows import columns
 from lipwise_ray.reports.write import write_report
 from lipwise_ray.settings.model import TimingSettings
 from lipwise_ray.state import layout
+from lipwise_ray.state.delivered_records import WatermarkRecord
 from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.job_result import DubResult, RowFailure
 from lipwise_ray.state.local import LocalStore
@@ -148,6 +149,10 @@ _MISSED = MixedRecord(
 )
 
 
+def _marked(**facts: Any) -> WatermarkRecord:
+    return WatermarkRecord(by="audioseal", message=7, strength=1.0, **facts)
+
+
 @pytest.mark.parametrize(
     ("made", "lines"),
     [
@@ -169,8 +174,16 @@ _MISSED = MixedRecord(
         ),
         (MadeAudio(fitted=FittedRecord.of([], Fraction(9, 10))), ["stretched: video by 0.900"]),
         (MadeAudio(spoken_by=(SpokenBy(engine="say"),)), ["spoken by say"]),
+        (
+            MadeAudio(watermark=_marked(snr_db=31.2, found=0.981, found_message=7)),
+            ["marked by audioseal: message 7, 31.2 dB below the audio, found in 98%, message 7 read"],
+        ),
+        (
+            MadeAudio(watermark=_marked(found=0.4)),
+            ["marked by audioseal: message 7, found in 40%, no message read"],
+        ),
     ],
-    ids=["silent", "clipped", "missed", "one clip", "video alone", "engine alone"],
+    ids=["silent", "clipped", "missed", "one clip", "video alone", "engine alone", "marked", "unread"],
 )
 def test_words_say_what_was_not_reached_and_leave_out_what_was_not_done(made: MadeAudio, lines: list[str]) -> None:
     """Silence has no loudness; one that was missed stands beside the one asked for; nothing is said of the rest."""
