@@ -78,7 +78,7 @@ def smoke_manifest(out: str, settings: Settings) -> Generator[Path]:
 
 
 def smoke_findings(report: Report, settings: Settings) -> Iterator[SmokeFinding]:
-    """Yield what a run of the clip came to, and whether the finished file is what its record says.
+    """Yield the findings of a run of the clip: its row, and whether the finished file is what its record says.
 
     Args:
         report: Of the run of `smoke_manifest`.
@@ -109,7 +109,7 @@ def _failure(outcome: RowOutcome) -> str:
 
 
 def _of_output(result: DubResult, settings: Settings) -> Iterator[SmokeFinding]:
-    """Yield whether the file that lies there now is the one that was published, and can be played."""
+    """Yield findings of the file that lies there now: it is the published one, and can be played."""
     address = result.output
     found = output_at(address, _scratch(settings)).sha256(lambda: None)
     is_same = found == result.sha256
