@@ -8,10 +8,12 @@ folder=$(dirname "$0")
 night=${JOB:-$(date -u +%Y%m%d)}
 name="lipwise-night-${night#lipwise-nightly-}"
 
-# Kueue takes a RayJob that names its queue; one whose cluster scales itself has to say that it is elastic.
+# Kueue takes a RayJob that names its queue; one whose cluster scales itself has to say that it is elastic. It wants
+# shutdownAfterJobFinishes, beside which KubeRay takes no rules of deletion: in a queue a cluster goes with its night.
 queued=""
 if [ -n "${QUEUE:-}" ]; then
   queued="s|^  labels: {|&kueue.x-k8s.io/queue-name: $QUEUE, |; s|^  annotations: {|&kueue.x-k8s.io/elastic-job: \"true\"|"
+  queued="$queued; s|^  deletionStrategy:\$|  shutdownAfterJobFinishes: true|; /^    deletionRules:\$/d; /^      - {policy: Delete/d"
 fi
 
 # KubeRay keeps RayJobs for ever; those of nights long gone are removed.
@@ -44,12 +46,17 @@ until answer=$(sed -e "s/^  name: lipwise\$/  name: $name/" -e "$queued" "$folde
   again "${MISSES:-20}"
 done
 missed=0
+asked='{.metadata.name}/{.status.jobDeploymentStatus}/{.status.jobStatus}/{.status.rayClusterName}'
 while true; do
-  if status=$($kubectl get rayjob "$name" --ignore-not-found -o 'jsonpath={.metadata.name}/{.status.jobDeploymentStatus}'); then
+  if status=$($kubectl get rayjob "$name" --ignore-not-found -o "jsonpath=$asked"); then
     missed=0
     case $status in
-      "$name/Complete") echo "$name: Complete"; exit 0 ;;
-      "$name/Failed" | "$name/ValidationFailed") echo "$name: ${status#*/}" >&2; exit 1 ;;
+      # A night that was stopped is Complete too, and no rule of deletion knows it: its cluster would stay.
+      "$name/Complete/STOPPED/"*)
+        $kubectl delete raycluster "${status##*/}" --ignore-not-found --wait=false || true
+        echo "$name: stopped"; exit 0 ;;
+      "$name/Complete"*) echo "$name: Complete"; exit 0 ;;
+      "$name/Failed"* | "$name/ValidationFailed"*) echo "$name: ${status#*/}" >&2; exit 1 ;;
       "") echo "$name: is gone" >&2; exit 1 ;;
     esac
     sleep "${WAIT_S:-30}"

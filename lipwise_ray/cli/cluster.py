@@ -21,7 +21,7 @@ from lipwise_ray.storage.address import is_local
 
 if TYPE_CHECKING:
     from lipwise_ray.backends.ray.cluster_jobs import ClusterJobs, JobLine
-    from lipwise_ray.runs.sending import RunToSend
+    from lipwise_ray.runs.sending import RunToSend, SmokeTestToSend
 
 Dashboard = Annotated[
     str | None,
@@ -29,7 +29,7 @@ Dashboard = Annotated[
 ]
 
 
-def send(run: RunToSend, *, name: str | None, detach: bool) -> int:
+def send(run: RunToSend | SmokeTestToSend, *, name: str | None, detach: bool) -> int:
     """Send a run to a cluster and follow it; return the exit code.
 
     Args:

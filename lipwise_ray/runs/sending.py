@@ -37,6 +37,16 @@ class RunToSend:
 
 
 @dataclass(frozen=True, slots=True)
+class SmokeTestToSend:
+    """A smoke test (`runs.smoke_test`) as it was asked for; its inputs go with the program."""
+
+    settings: LoadedSettings
+    out: str
+    state: str | None = None
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Parcel:
     """A run that is ready to be sent.
 
@@ -70,31 +80,38 @@ class Parcel:
 
 
 @contextmanager
-def packed(run: RunToSend) -> Generator[Parcel]:
+def packed(run: RunToSend | SmokeTestToSend) -> Generator[Parcel]:
     """Pack a run up for as long as the block lasts; the cluster is asked whether it fits.
 
     Raises:
         LipwiseError: Something that the run needs is not there, or the cluster refuses.
     """
-    if run.shard is not None:
-        Shard.parse(run.shard)
+    manifest, shard = (run.manifest, run.shard) if isinstance(run, RunToSend) else ("", None)
+    if shard is not None:
+        Shard.parse(shard)
     settings = run.settings.for_run()
     if not (run.out or settings.paths.out):
         do = "Name a prefix in a bucket, or a shared folder"
         raise SettingsError("no_place", "--out", got="not named, but a cluster needs it", do=do)
-    out = out_address(run.out, settings, run.manifest)
+    out = out_address(run.out, settings, manifest)
     places = {"--out": out, "--state": state_address(run.state, settings, out)}
     places = {option: str(whole_path(place)) if is_local(place) else place for option, place in places.items()}
-    if is_local(run.manifest) and not Path(run.manifest).is_file():
-        raise ManifestError("manifest_unreadable", run.manifest, got="file not found", do="Check the path")
+    if manifest and is_local(manifest) and not Path(manifest).is_file():
+        raise ManifestError("manifest_unreadable", manifest, got="file not found", do="Check the path")
     jobs = connect(settings.engine.address)
     jobs.must_fit()
     with tempfile.TemporaryDirectory(prefix="lipwise-") as temporary:
         folder = Path(temporary) / "run"
         folder.mkdir()
-        words = [*_words(run, folder), *(word for pair in places.items() for word in pair), "--address", "auto"]
-        key = f"{places['--state']} {run.shard}" if run.shard else places["--state"]
-        yield Parcel(jobs, key, words, folder, write_program(Path(temporary)), places)
+        program = write_program(Path(temporary), with_demo=isinstance(run, SmokeTestToSend))
+        if isinstance(run, RunToSend):
+            words = [*_words(run, folder), *(word for pair in places.items() for word in pair), "--address", "auto"]
+        else:
+            words = ["demo", places["--out"], "--smoke", "--state", places["--state"], "--address", "auto"]
+            words += [word for text in run.settings.assignments or () for word in ("--set", text)]
+            words += ["--json"] if run.as_json else []
+        key = f"{places['--state']} {shard}" if shard else places["--state"]
+        yield Parcel(jobs, key, words, folder, program, places)
 
 
 def _words(run: RunToSend, folder: Path) -> Iterator[str]:

@@ -59,6 +59,9 @@ METRICS = {
     "lipwise_rows_left": Metric("gauge", "Rows of the run that have not ended.", ()),
     "lipwise_run_rows": Metric("gauge", "Rows of the run that ended, by what became of them.", ("status",)),
     "lipwise_run_quarantined": Metric("gauge", "Tasks that the run has put in quarantine.", ()),
+    "lipwise_run_fallbacks": Metric(
+        "gauge", "Nodes of the run whose GPU workers do on the CPU what their card refuses, by reason."
+    ),
     "lipwise_lease_beat_timestamp_seconds": Metric(
         "gauge",
         "When the driver last showed its lease on the state, in seconds since 1970; 0 once it is given back.",
@@ -245,6 +248,7 @@ class Meter:
         idle: int,
         loading: int,
         gpu_bytes: int,
+        fallbacks: int = 0,
         lease_age_s: float | None = None,
     ) -> None:
         """Set the gauges of queues and workers; pass all figures on every few seconds.
@@ -255,6 +259,7 @@ class Meter:
             idle: Workers that have none.
             loading: Workers that have not begun.
             gpu_bytes: The most GPU memory that one worker has reserved.
+            fallbacks: Fallbacks to the CPU that GPU workers have reported (`Engine.fallbacks`).
             lease_age_s: How long ago the driver showed its lease; None once it is given back.
 
         Raises:
@@ -271,6 +276,7 @@ class Meter:
         for status, count in self._ended_rows.items():
             self._add("lipwise_run_rows", count, status=status)
         self._add("lipwise_run_quarantined", self._quarantined)
+        self._add("lipwise_run_fallbacks", fallbacks)
         self._add("lipwise_lease_beat_timestamp_seconds", 0.0 if lease_age_s is None else time.time() - lease_age_s)
         for name, value in self._night.items():
             self._add(name, value)

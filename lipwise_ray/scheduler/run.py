@@ -386,15 +386,15 @@ class Run:
                 idle=len({slot.worker for lane in ALL_LANES for slot in engine.idle(lane)}),
                 loading=engine.loading,
                 gpu_bytes=engine.gpu_bytes,
+                fallbacks=len(engine.fallbacks),
                 lease_age_s=self.lease.age_s,
             )
         except StorageError as error:
             self.notices.problem(str(error))
-        in_flight: dict[str, int] = {}
-        done = engine.frames_done()
+        in_flight, done = Counter[str](), engine.frames_done()
         for worker, task in self.dispatcher.running.items():
-            in_flight[task.row_id] = in_flight.get(task.row_id, 0) + min(done.get(worker, 0), task.frames)
+            in_flight[task.row_id] += min(done.get(worker, 0), task.frames)
         self.listener.tick(
-            [(running.job.id, running.job.flow, in_flight.get(running.job.id, 0)) for running in self._active.values()],
+            [(running.job.id, running.job.flow, in_flight[running.job.id]) for running in self._active.values()],
             engine.loading,
         )

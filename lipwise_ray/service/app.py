@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -155,11 +156,15 @@ class WebApp:
             gauges={
                 "queue_limit": ("Jobs that may be unfinished.", lambda: self._service.settings.service.queue),
                 "ready": ("1 while jobs can be done.", lambda: float(not self._problem())),
+                "queue_age_seconds": ("How long the oldest job that waits has waited; 0 for none.", self._queue_age_s),
                 "listeners": ("Streams of events that are open.", lambda: self._hub.listeners),
                 "webhooks_owed": ("Calls that are still to be made.", lambda: self._calls.owed if self._calls else 0),
             },
             run_file=Path(file) if file else None,
         )
+
+    def _queue_age_s(self) -> float:
+        return max((time.time() - job.created for job in self._service.jobs(("pending",))), default=0.0)
 
 
 def _texts(value: JsonValue) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import av
@@ -74,3 +75,23 @@ def test_the_dubbed_lips_are_nearer_to_the_sound_than_the_filmed(dubbed: Path) -
         assert 0 < int(closed.rstrip("%")) <= 100
         assert float(shape) > 0.65  # brown smudges in place of a mouth have 0.54
         assert float(sharpness) > 0.7
+
+
+@pytest.mark.slow
+def test_a_smoke_test_dubs_a_clip_and_reads_it_again(tmp_path: Path) -> None:
+    """As a machine reads it: an object a line, all good, exit code 0; output and inputs lie in the place named."""
+    done = run("demo", tmp_path / "out", "--smoke", "--json", "--set", 'engine.kind="inline"')
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["name"] for one in found] == ["row", "output", "video"]
+    assert all(one["good"] for one in found)
+    assert {file.name for file in (tmp_path / "out" / "inputs").iterdir()} == {"presenter.mp4", "presenter.m4a"}
+    assert len(list((tmp_path / "out").glob("smoke-*.mp4"))) == 1
+
+
+def test_the_whole_demo_is_for_this_machine(tmp_path: Path) -> None:
+    """A cluster, a bucket or settings without --smoke are wrong usage, which says what to add."""
+    for words in (["s3://b/out"], [tmp_path, "--address", "http://head:8265"], [tmp_path, "--json"]):
+        done = run("demo", *words)
+        assert done.returncode == 2
+        assert "Add --smoke" in done.stderr

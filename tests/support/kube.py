@@ -115,7 +115,11 @@ _RAY_JOB = {
         "deletionRules": [
             {
                 **_DELETION,
-                "condition!": {"jobStatus": _TEXT, "jobDeploymentStatus": _words("Failed"), "ttlSeconds": _COUNT},
+                "condition!": {
+                    "jobStatus": _words("SUCCEEDED", "FAILED"),
+                    "jobDeploymentStatus": _words("Failed"),
+                    "ttlSeconds": _COUNT,
+                },
             }
         ],
         "onFailure": _DELETION,
@@ -269,8 +273,28 @@ def _job_rules(job: dict[str, Any]) -> Iterator[str]:
         yield "backoffLimit needs a cluster of the job's own"
     if ("rayClusterSpec" in job) == ("clusterSelector" in job):
         yield "needs a cluster, its own or another"
-    if "deletionStrategy" in job and job.get("shutdownAfterJobFinishes"):
+    if "ttlSecondsAfterFinished" in job and not job.get("shutdownAfterJobFinishes"):
+        yield "ttlSecondsAfterFinished needs shutdownAfterJobFinishes"
+    if "deletionStrategy" in job:
+        yield from _deletion_rules(job)
+
+
+def _deletion_rules(job: dict[str, Any]) -> Iterator[str]:
+    """Yield what KubeRay's validation refuses in rules of deletion (controllers/ray/utils/validation.go)."""
+    if job.get("shutdownAfterJobFinishes"):
         yield "deletionStrategy excludes shutdownAfterJobFinishes"
+    rules, seen = job["deletionStrategy"].get("deletionRules", []), set[tuple[str, str]]()
+    if not rules:
+        yield "deletionStrategy needs rules"
+    for rule in rules:
+        ended = [rule["condition"][name] for name in ("jobStatus", "jobDeploymentStatus") if name in rule["condition"]]
+        if len(ended) != 1:
+            yield "a condition has one of jobStatus and jobDeploymentStatus"
+        if (rule["policy"], *ended) in seen:
+            yield "two rules of one policy and status"
+        seen.add((rule["policy"], *ended[:1]))
+        if rule["policy"] == "DeleteWorkers" and job.get("rayClusterSpec", {}).get("enableInTreeAutoscaling"):
+            yield "DeleteWorkers excludes a cluster that scales itself"
 
 
 def _kueue_rules(item: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import driver, scale
+from benchmarks import costs, driver, scale
+from lipwise_ray.settings.layers import read_toml
 from tests.conftest import ROOT
 
 
@@ -52,3 +54,42 @@ def test_every_script_begins(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
             __import__(name, fromlist=["main"]).main()
         assert end.value.code == 0
         assert "--" in capsys.readouterr().out
+
+
+def test_the_page_of_costs_shows_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every figure of its table, for speeds that nobody has measured too, is the command's."""
+    costs.main([])
+    assert capsys.readouterr().out in (ROOT / "docs" / "howto" / "costs-of-1000-hours.md").read_text()
+
+
+def test_costs_follow_from_measured_frames(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """1,000 hours at 25 frames/s on a card that does 50 take 500 hours, at the list's prices; a stranger has none."""
+    prices = tmp_path / "prices.toml"
+    prices.write_text(
+        'currency = "EUR"\nas_of = "now"\n[[machine]]\nname = "box, two L4"\ngpus = 2\nspot = 1.0\non_demand = 4.0\n'
+        '[[machine]]\nname = "box, one L40S"\nspot = 9.0\non_demand = 9.0\n'
+    )
+    costs.main(["--prices", str(prices), "--cards", "L4,H9", "--speed", "50,100", "--says", "our clip"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [
+        "| L4 | 50 | our clip | 500 | 250 to 1,000 EUR |",
+        "| H9 | 100 | our clip | 250 | no price in the list |",
+    ]
+
+
+def test_costs_of_speeds_that_do_not_fit_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """As many figures as cards, each more than none."""
+    for words in (["--cards", "L4,H100", "--speed", "50"], ["--speed", "0,1,2"]):
+        with pytest.raises(SystemExit):
+            costs.main(words)
+        assert "--speed" in capsys.readouterr().err
+
+
+def test_a_measured_speed_has_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The committed table is read; every figure in it says where it is from."""
+    assert all(one["source"] and one["frames_s"] > 0 for one in read_toml(costs.SPEEDS)["speed"])
+    table = tmp_path / "speeds.toml"
+    table.write_text('[[speed]]\ncard = "L4"\nframes_s = 50.0\nsource = "this test"\n')
+    monkeypatch.setattr(costs, "SPEEDS", table)
+    assert costs.measured("L4") == [costs.CardSpeed("L4", 50.0, "this test")]
+    assert costs.measured("H100") == []

@@ -151,6 +151,8 @@ def make_actor(
     if gpus:
         options["num_gpus"] = gpus
     if node:
+        # Not a label selector: with Ray 2.60 an actor for a node that was lost ended as one that died on it, where this
+        # says that the node is not there.
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
     elif not_on:
         options["label_selector"] = {"ray.io/node-id": f"!in({','.join(not_on)})"}

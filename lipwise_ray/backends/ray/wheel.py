@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lipwise_ray import resources
-from lipwise_ray.resources import jobs_folder, models_folder
+from lipwise_ray.resources import jobs_folder, manifests_folder, models_folder
 from lipwise_ray.version import __version__
 
 _PACKAGE = Path(resources.__file__).resolve().parent
 
 
-def write_program(folder: Path) -> list[Path]:
+def write_program(folder: Path, *, with_demo: bool = False) -> list[Path]:
     """Write this program: code, presets, the registry, the small bundled networks; no other checkpoints.
 
     Ray makes a zip of each folder, names it after its contents and unpacks it on each node under a lock. A wheel would
@@ -22,12 +22,13 @@ def write_program(folder: Path) -> list[Path]:
 
     Args:
         folder: Where to.
+        with_demo: Write the demo's manifest and inputs too.
 
     Returns:
         Modules for a runtime environment: the package, and what Python's metadata says of it.
     """
     program = folder / "lipwise_ray"
-    for name, file in _files():
+    for name, file in (*_files(), *(_demo() if with_demo else ())):
         target = program / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
@@ -49,6 +50,12 @@ def _files() -> Iterator[tuple[str, Path]]:
     yield "_data/models/registry.toml", models / "registry.toml"
     for file in sorted((models / "tiny").glob("tiny_*.safetensors")):
         yield f"_data/models/tiny/{file.name}", file
+
+
+def _demo() -> Iterator[tuple[str, Path]]:
+    for file in _within(manifests_folder()):
+        if file.parts[:2] != ("demo", "true"):  # only `synth compare` reads these
+            yield f"_data/manifests/{file.as_posix()}", manifests_folder() / file
 
 
 def _within(folder: Path) -> Iterator[Path]:

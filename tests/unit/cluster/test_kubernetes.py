@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,10 @@ def test_a_typo_in_any_name_is_caught(path: Path) -> None:
             assert problems(broken), place
 
 
+def _deletion(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"deletionStrategy": {"deletionRules": [*rules]}}
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "word"),
     [
@@ -85,7 +90,12 @@ def test_a_typo_in_any_name_is_caught(path: Path) -> None:
         ("RayCronJob", {"schedule": "TZ=UTC 15 1 * * *"}, "no cron line"),
         ("RayCronJob", {"concurrencyPolicy": "Forbid"}, "concurrencyPolicy"),
         ("CronJob", {"schedule": "@nightly"}, "no cron line"),
-        ("RayJob", {"deletionStrategy": {}}, "deletionStrategy excludes"),
+        ("RayJob", {"shutdownAfterJobFinishes": True}, "deletionStrategy excludes"),
+        ("RayJob", {"ttlSecondsAfterFinished": 300}, "ttlSecondsAfterFinished needs"),
+        ("RayJob", {"deletionStrategy": {}}, "needs rules"),
+        ("RayJob", _deletion({"policy": "DeleteCluster", "condition": {}}), "has one of"),
+        ("RayJob", _deletion({"policy": "DeleteWorkers", "condition": {"jobStatus": "FAILED"}}), "scales itself"),
+        ("RayJob", _deletion(*[{"policy": "DeleteSelf", "condition": {"jobStatus": "FAILED"}}] * 2), "two rules"),
         ("RayJob", {"rayClusterSpec": {"headGroupSpec": {"template": {"spec": {}}}}}, "containers"),
     ],
 )
@@ -271,8 +281,30 @@ def test_a_night_in_a_queue_is_one_that_kueue_takes(tmp_path: Path) -> None:
     (made,) = objects(tmp_path / "made")
     assert made["metadata"]["labels"][KUEUE] == _only("kueue.yaml", "LocalQueue")["metadata"]["name"]
     assert problems(made) == []
+    assert "deletionStrategy" not in made["spec"]  # KubeRay takes one of the two
     del made["metadata"]["annotations"]
     assert problems(made) == ["Kueue takes what scales itself only as an elastic job"]
+
+
+def test_a_failed_nights_cluster_stays_for_half_an_hour() -> None:
+    """And that of a good one goes at once; both however the job is called."""
+    for spec in (_only("rayjob.yaml", "RayJob")["spec"], _only("raycronjob.yaml", "RayCronJob")["spec"]["jobTemplate"]):
+        rules = spec["deletionStrategy"]["deletionRules"]
+        assert {rule["policy"] for rule in rules} == {"DeleteCluster"}
+        assert [rule["condition"] for rule in rules] == [
+            {"jobStatus": "SUCCEEDED", "ttlSeconds": 0},
+            {"jobDeploymentStatus": "Failed", "ttlSeconds": 30 * 60},
+        ]
+
+
+def test_a_stopped_nights_cluster_goes(tmp_path: Path) -> None:
+    """KubeRay's rules know no stopped job, which is Complete: the script removes its cluster, and may; no other's."""
+    done = _start(tmp_path, "echo created", "echo $job/Complete/STOPPED/$job-abc12")
+    assert done.returncode == 0, done.stderr
+    (deleted,) = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("delete")]
+    assert re.fullmatch(r"delete raycluster lipwise-night-\d+-abc12 --ignore-not-found --wait=false", deleted)
+    (role,) = [one for one in objects(FOLDER / "nightly.yaml") if one["kind"] == "Role"]
+    assert {"apiGroups": ["ray.io"], "resources": ["rayclusters"], "verbs": ["delete"]} in role["rules"]
 
 
 def test_nights_long_gone_are_removed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lipwise_ray.cli.backlog import TELL_S
 from lipwise_ray.exit_codes import ExitCode
@@ -104,6 +105,17 @@ def test_crontab() -> None:
         template = {"spec": {"template": pod}}
         assert problems({**cron, "spec": {"schedule": " ".join(schedule.split()[:5]), "jobTemplate": template}}) == []
         _understood(shlex.split(command))
+
+
+def test_what_is_cleaned_goes_by_use() -> None:
+    """Kubernetes and cron run the same command, but for the state, and it is understood."""
+    (timer,) = yaml.safe_load_all((ROOT / "cluster" / "kuberay" / "clean.yaml").read_text())
+    (container,) = timer["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    program, verb, _, *options = container["command"]
+    line = (CRON / "crontab").read_text().splitlines()[-1]
+    command = shlex.split(line.split("/opt/lipwise-ray/.venv/bin/")[1])
+    assert [program, verb, *options] == ["lipwise-ray", "clean", "--keep-days", "30"] == [*command[:2], *command[3:]]
+    _understood([verb, "STATE", *options])
 
 
 def test_the_units_environment() -> None:

@@ -10,7 +10,7 @@ import pytest
 from lipwise_ray.errors import ManifestError, SettingsError, SetupError
 from lipwise_ray.runs import sending
 from lipwise_ray.runs.load_settings import load_settings
-from lipwise_ray.runs.sending import RunToSend, connect, packed
+from lipwise_ray.runs.sending import RunToSend, SmokeTestToSend, connect, packed
 
 
 class _Jobs:
@@ -115,3 +115,18 @@ def test_what_is_no_dashboard_is_not_asked() -> None:
     """An address of Ray's own is told from that of a dashboard."""
     with pytest.raises(SettingsError, match="http://HOST:PORT"):
         connect("ray://head:10001")
+
+
+def test_a_smoke_test_goes_with_its_clip(jobs: _Jobs) -> None:
+    """The same command over there, on that cluster's own Ray, and a program that has the demo's inputs."""
+    settings = load_settings(assignments=["engine.place=gpu"], address="http://head:8265")
+    with packed(SmokeTestToSend(settings, "s3://b/smoke", as_json=True)) as parcel:
+        assert parcel.words[:3] == ["demo", "s3://b/smoke", "--smoke"]
+        assert _options(parcel.words)["--set"] == "engine.place=gpu"
+        assert _options(parcel.words)["--state"] == parcel.key == "s3://b/smoke.state"
+        assert _options(parcel.words)["--address"] == "auto"
+        assert "--json" in parcel.words
+        manifests = parcel.program[0] / "_data" / "manifests"
+        assert {"demo.csv", "demo/presenter.mp4", "demo/presenter.m4a"} <= {
+            file.relative_to(manifests).as_posix() for file in manifests.rglob("*.*")
+        }

@@ -40,12 +40,13 @@ def test_everything_is_counted_once(tmp_path: Path) -> None:
     meter.row("done", result)
     meter.row("done", replace(result, stages_s={"network": 9.0}, reused=True))
     meter.row("failed", RowFailure(code="no_face"))
-    meter.now({"gpu": 3}, busy=1, idle=0, loading=2, gpu_bytes=1 << 30, lease_age_s=20.0)
+    meter.now({"gpu": 3}, busy=1, idle=0, loading=2, gpu_bytes=1 << 30, fallbacks=2, lease_age_s=20.0)
     found = _read(path)
     assert found["lipwise_rows_left", ()] == 2
     assert found["lipwise_run_rows", (("status", "done"),)] == 2
     assert found["lipwise_run_rows", (("status", "failed"),)] == 1
     assert found["lipwise_run_quarantined", ()] == 1
+    assert found["lipwise_run_fallbacks", ()] == 2
     assert 19 < time.time() - found["lipwise_lease_beat_timestamp_seconds", ()] < 25
     assert found["lipwise_frames_total", (("task", "render"),)] == 250
     assert found["lipwise_tasks_total", (("outcome", "done"), ("task", "render"))] == 1

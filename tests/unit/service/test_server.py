@@ -214,6 +214,8 @@ def test_metrics_count_by_route(tmp_path: Path) -> None:
         assert 'lipwise_service_requests_total{method="none",route="none",status="404"} 3.0' in text
         assert 'lipwise_service_jobs{status="pending"} 1.0' in text
         assert "lipwise_service_ready 1.0" in text
+        (waited,) = re.findall(r"^lipwise_service_queue_age_seconds (.+)$", text, re.MULTILINE)
+        assert 0 < float(waited) < 300
         figures.write_text("lipwise_frames_total 7\n")
         assert site.asked("GET", "/metrics").text.endswith("lipwise_frames_total 7\n")
 
