@@ -193,13 +193,15 @@ def _post(webhook: str, text: str) -> None:
     from urllib3.exceptions import HTTPError
 
     from lipwise_ray.storage.plain_http import answered
-    from lipwise_ray.storage.retries import RetryPolicy, fault_of
+    from lipwise_ray.storage.retries import RetryPolicy
+    from lipwise_ray.storage.timed_retries import TimedRetries, fault_of
 
     policy = RetryPolicy(tries=4, total_s=TELL_S / 2, first_wait_s=1.0, longest_wait_s=TELL_S / 4)
+    # A night that is told twice does less harm than one that is not told.
+    retries = TimedRetries.of(policy, only_safe=False)
     headers = {"Content-Type": "application/json"}
     try:
-        # A night that is told twice does less harm than one that is not told.
-        with answered("POST", webhook, policy.started(only_safe=False), headers=headers, body=text.encode()) as answer:
+        with answered("POST", webhook, retries, headers=headers, body=text.encode()) as answer:
             fault = "" if answer.status in _TAKEN else f"HTTP {answer.status}"
     except HTTPError as error:  # whose text may hold the address
         fault = fault_of(error).partition(":")[0]

@@ -28,7 +28,8 @@ from lipwise_ray.storage.address import is_web, shown
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.plain_http import answered
 from lipwise_ray.storage.redact import redact
-from lipwise_ray.storage.retries import SLOWEST, RetryPolicy, fault_of, is_untrusted
+from lipwise_ray.storage.retries import SLOWEST, RetryPolicy
+from lipwise_ray.storage.timed_retries import TimedRetries, fault_of, is_untrusted
 
 _BLOCK_BYTES = 1 << 20
 _NET_BLOCK_BYTES = 1 << 16  # what is lost when a connection breaks
@@ -148,13 +149,13 @@ def _fetch(address: str, entry: RegistryEntry, target: Path, on_progress: Downlo
     part = target.with_name(target.name + ".part")
     with _disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    retries, farthest = _RETRIES.started(), 0
+    retries, farthest = TimedRetries.of(_RETRIES), 0
     while True:
         have = part.stat().st_size if part.is_file() else 0
         if entry.bytes_total is not None and have > entry.bytes_total:
             have = 0
         if have > farthest:
-            retries, farthest = _RETRIES.started(), have
+            retries, farthest = TimedRetries.of(_RETRIES), have
         try:
             if have != entry.bytes_total:
                 with _opened(address, have, retries) as body:

@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, make_headers, parse_url
 
 from lipwise_ray.storage.retries import RetryPolicy
+from lipwise_ray.storage.timed_retries import TimedRetries
 
 _MOST_REDIRECTS = 10
 _KEEPING_THE_METHOD = (307, 308)
@@ -46,7 +47,7 @@ def answered(
     Args:
         method: ``GET``, ``POST``...
         address: ``http://`` or ``https://``.
-        retries: Bounds on the tries, from `RetryPolicy.started`.
+        retries: Bounds on the tries, from `TimedRetries.of`.
         headers: Beside those that every request has.
         body: Sent with the request.
         timeout: Waits for the connection, and for each piece of the answer.
@@ -92,7 +93,7 @@ def answered_nearby(
     timeout = urllib3.Timeout(timeout_s)
     with (
         urllib3.PoolManager() as pools,
-        closing(_asked(pools, method, parse_url(address), policy.started(), headers, None, timeout)) as answer,
+        closing(_asked(pools, method, parse_url(address), TimedRetries.of(policy), headers, None, timeout)) as answer,
     ):
         yield answer
 
@@ -116,15 +117,15 @@ def _asked(
 def _pools(url: Url) -> urllib3.PoolManager:
     """Return connections to a host, by the proxy that the environment names for it."""
     named = next((os.environ[name] for name in _BUNDLES if os.environ.get(name)), certifi.where())
-    trusted = {"ca_cert_dir" if Path(named).is_dir() else "ca_certs": named}
+    file, folder = (None, named) if Path(named).is_dir() else (named, None)
     proxies, host = getproxies(), url.netloc or ""
     proxy = proxies.get(url.scheme or "") or proxies.get("all")
     if not proxy or proxy_bypass(host):
-        return urllib3.PoolManager(**trusted)
+        return urllib3.PoolManager(ca_certs=file, ca_cert_dir=folder)
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     auth = parse_url(proxy).auth
     login = make_headers(proxy_basic_auth=unquote(auth)) if auth else None
-    return urllib3.ProxyManager(proxy, proxy_headers=login, **trusted)
+    return urllib3.ProxyManager(proxy, proxy_headers=login, ca_certs=file, ca_cert_dir=folder)
 
 
 def _login(url: Url) -> dict[str, str]:

@@ -18,7 +18,8 @@ from urllib3.util import Url, parse_url
 from lipwise_ray.errors import InputError, MediaError, StorageError
 from lipwise_ray.storage.address import WEB, Policy, shown
 from lipwise_ray.storage.objects import ObjectInfo
-from lipwise_ray.storage.retries import SLOWEST, TRANSIENT_STATUSES, RetryPolicy, fault_of, is_untrusted
+from lipwise_ray.storage.retries import SLOWEST, TRANSIENT_STATUSES, RetryPolicy
+from lipwise_ray.storage.timed_retries import TimedRetries, fault_of, is_untrusted
 
 _MOST_REDIRECTS = 5
 _MOST_PLACES, _KNOCK_S = 4, 5.0
@@ -202,7 +203,7 @@ def _pool(scheme: str | None, place: str, port: int, host: str) -> urllib3.HTTPC
 
 def _ask(pool: urllib3.HTTPConnectionPool, url: Url) -> urllib3.BaseHTTPResponse:
     headers = {"Host": str(url.netloc), "Accept-Encoding": "identity", "User-Agent": "lipwise-ray"}
-    retries = _RETRIES.started()
+    retries = TimedRetries.of(_RETRIES)
     return pool.urlopen("GET", url.request_uri, headers=headers, retries=retries, redirect=False, preload_content=False)
 
 

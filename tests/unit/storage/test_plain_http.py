@@ -15,7 +15,8 @@ import pytest
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 
 from lipwise_ray.storage.plain_http import answered, answered_nearby
-from lipwise_ray.storage.retries import RetryPolicy, fault_of, is_untrusted
+from lipwise_ray.storage.retries import RetryPolicy
+from lipwise_ray.storage.timed_retries import TimedRetries, fault_of, is_untrusted
 from tests.support.certificates import certificate
 from tests.support.flaky_site import Answer, flaky_site
 
@@ -41,7 +42,7 @@ def _basic(login: str) -> str:
 def test_redirections_are_followed_over_hosts() -> None:
     """Publishers hand files over to their storage, by relative addresses too."""
     with flaky_site(b"whole") as storage, flaky_site(b"", _to("/other?x=1"), _to(f"{storage.url}/file")) as site:
-        with answered("GET", f"{site.url}/net.pth", QUICK.started(), headers={"Range": "bytes=2-"}) as answer:
+        with answered("GET", f"{site.url}/net.pth", TimedRetries.of(QUICK), headers={"Range": "bytes=2-"}) as answer:
             assert (answer.status, answer.read()) == (206, b"ole")
         assert [path for _, path, _ in site.asked] == ["/net.pth", "/other?x=1"]
         assert [path for _, path, _ in storage.asked] == ["/file"]
@@ -50,10 +51,10 @@ def test_redirections_are_followed_over_hosts() -> None:
 def test_redirections_end() -> None:
     """Two addresses that lead to each other are a fault, and so is one that leads to a file of this machine."""
     with flaky_site(b"", *[_to("/again")] * 30) as site:
-        with pytest.raises(HTTPError, match="redirected more than"), answered("GET", site.url, QUICK.started()):
+        with pytest.raises(HTTPError, match="redirected more than"), answered("GET", site.url, TimedRetries.of(QUICK)):
             pass
         site.script = [_to("file:///etc/passwd")]
-        with pytest.raises(HTTPError), answered("GET", site.url, QUICK.started()):
+        with pytest.raises(HTTPError), answered("GET", site.url, TimedRetries.of(QUICK)):
             pass
 
 
@@ -61,7 +62,7 @@ def test_redirections_end() -> None:
 def test_a_post_is_led_on_as_browsers_do(status: int, method: str, body: bytes) -> None:
     """What was posted goes on only where the server says that the method stays."""
     with flaky_site(b"", _to("/there", status)) as site:
-        with answered("POST", site.url, QUICK.started(), body=b"night") as answer:
+        with answered("POST", site.url, TimedRetries.of(QUICK), body=b"night") as answer:
             assert answer.status == 200
         assert site.asked[1][:2] == (method, "/there")
         assert site.sent[1] == body
@@ -72,9 +73,9 @@ def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None
     with flaky_site(b"by proxy") as proxy, flaky_site(b"direct") as site:
         monkeypatch.setenv("http_proxy", proxy.url.replace("://", "://me:p%40ss@"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        with answered("GET", "http://user:secret@weights.test/net.pth#x", QUICK.started()) as answer:
+        with answered("GET", "http://user:secret@weights.test/net.pth#x", TimedRetries.of(QUICK)) as answer:
             assert answer.read() == b"by proxy"
-        with answered("GET", site.url, QUICK.started()) as answer:
+        with answered("GET", site.url, TimedRetries.of(QUICK)) as answer:
             assert answer.read() == b"direct"
         ((_, target, headers),) = proxy.asked
         assert target == "http://weights.test/net.pth"
@@ -99,10 +100,10 @@ def test_users_are_known_by_address_or_netrc(tmp_path: Path) -> None:
     with flaky_site() as site:
         for text in ("machine 127.0.0.1 login me password pass", "nonsense"):
             (tmp_path / "netrc").write_text(text)
-            with answered("GET", site.url, QUICK.started()):
+            with answered("GET", site.url, TimedRetries.of(QUICK)):
                 pass
         (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password pass")
-        with answered("GET", site.url.replace("://", "://u:p@"), QUICK.started()):
+        with answered("GET", site.url.replace("://", "://u:p@"), TimedRetries.of(QUICK)):
             pass
         logins = [headers.get("Authorization") for _, _, headers in site.asked]
         assert logins == [_basic("me:pass"), None, _basic("u:p")]
@@ -111,7 +112,7 @@ def test_users_are_known_by_address_or_netrc(tmp_path: Path) -> None:
 def test_a_login_does_not_follow_to_another_host(tmp_path: Path) -> None:
     """Where a server leads to is no place for the password of its own."""
     with flaky_site() as other, flaky_site(b"", _to("/here"), _to(f"http://localhost:{other.port}/")) as site:
-        with answered("GET", site.url.replace("://", "://u:p@"), QUICK.started()):
+        with answered("GET", site.url.replace("://", "://u:p@"), TimedRetries.of(QUICK)):
             pass
         assert [headers.get("Authorization") for _, _, headers in site.asked] == [_basic("u:p")] * 2
         assert "Authorization" not in other.asked[0][2]
@@ -153,19 +154,19 @@ def test_certificates_of_the_environment_are_trusted(
     """Without them a stranger's is refused, at once."""
     chain, key = certificate(tmp_path, "localhost")
     with _over_tls(chain, key) as (url, asked):
-        with pytest.raises(MaxRetryError) as caught, answered("GET", url, QUICK.started()):
+        with pytest.raises(MaxRetryError) as caught, answered("GET", url, TimedRetries.of(QUICK)):
             pass
         assert is_untrusted(caught.value)
         assert asked == []
         assert "0x" not in fault_of(caught.value)
         monkeypatch.setenv(variable, str(chain))
-        with answered("GET", url, QUICK.started()) as answer:
+        with answered("GET", url, TimedRetries.of(QUICK)) as answer:
             assert answer.status == http.client.OK
 
 
 def test_nobody_is_there() -> None:
     """A refused connection is tried within the bounds and told as what it is."""
-    with pytest.raises(MaxRetryError) as caught, answered("GET", "http://127.0.0.1:9/", QUICK.started()):
+    with pytest.raises(MaxRetryError) as caught, answered("GET", "http://127.0.0.1:9/", TimedRetries.of(QUICK)):
         pass
     assert isinstance(caught.value.reason, NewConnectionError)
     assert "refused" in fault_of(caught.value)

@@ -12,7 +12,8 @@ from urllib3.exceptions import MaxRetryError, ProtocolError
 from urllib3.util import retry
 
 from lipwise_ray.storage.plain_http import answered
-from lipwise_ray.storage.retries import RetryPolicy, SlowestPace, TimedRetries
+from lipwise_ray.storage.retries import RetryPolicy, SlowestPace
+from lipwise_ray.storage.timed_retries import TimedRetries
 from tests.support.flaky_site import Answer, flaky_site
 
 QUICK = RetryPolicy(tries=4, total_s=30.0, first_wait_s=0.001, longest_wait_s=0.01)
@@ -22,7 +23,7 @@ QUICK = RetryPolicy(tries=4, total_s=30.0, first_wait_s=0.001, longest_wait_s=0.
 def test_a_passing_fault_is_tried_again(status: int) -> None:
     """A server that is busy twice gives its file the third time."""
     with flaky_site(b"body", Answer(status), Answer(status)) as site:
-        with answered("GET", site.url, QUICK.started()) as answer:
+        with answered("GET", site.url, TimedRetries.of(QUICK)) as answer:
             assert (answer.status, answer.read()) == (200, b"body")
         assert len(site.asked) == 3
 
@@ -31,7 +32,7 @@ def test_a_passing_fault_is_tried_again(status: int) -> None:
 def test_a_final_answer_is_taken(status: int) -> None:
     """Nobody asks again for what is not there, or is not given."""
     with flaky_site(b"body", Answer(status)) as site:
-        with answered("GET", site.url, QUICK.started()) as answer:
+        with answered("GET", site.url, TimedRetries.of(QUICK)) as answer:
             assert answer.status == status
         assert len(site.asked) == 1
 
@@ -39,7 +40,7 @@ def test_a_final_answer_is_taken(status: int) -> None:
 def test_a_connection_that_is_reset_is_made_again() -> None:
     """A server that hangs up without a word is asked once more."""
     with flaky_site(b"body", Answer(is_silent=True)) as site:
-        with answered("GET", site.url, QUICK.started()) as answer:
+        with answered("GET", site.url, TimedRetries.of(QUICK)) as answer:
             assert answer.read() == b"body"
         assert len(site.asked) == 2
 
@@ -47,7 +48,7 @@ def test_a_connection_that_is_reset_is_made_again() -> None:
 def test_the_last_answer_is_what_the_caller_gets() -> None:
     """A server that stays busy is asked as often as the policy says, and its status is told."""
     with flaky_site(b"body", *[Answer(503)] * 9) as site:
-        with answered("GET", site.url, QUICK.started()) as answer:
+        with answered("GET", site.url, TimedRetries.of(QUICK)) as answer:
             assert answer.status == 503
         assert len(site.asked) == 4
 
@@ -56,7 +57,7 @@ def test_time_ends_the_tries_too() -> None:
     """However many are left, none begins when the time is over."""
     policy = RetryPolicy(tries=100, total_s=0.0, first_wait_s=0.001, longest_wait_s=0.01)
     with flaky_site(b"body", *[Answer(503)] * 9) as site:
-        with answered("GET", site.url, policy.started()) as answer:
+        with answered("GET", site.url, TimedRetries.of(policy)) as answer:
             assert answer.status == 503
         assert len(site.asked) == 1
 
@@ -65,13 +66,13 @@ def test_time_ends_the_tries_too() -> None:
 def test_what_was_sent_is_sent_again_only_where_that_does_no_harm(*, only_safe: bool, status: int, times: int) -> None:
     """A POST that the server may have acted on is repeated for those alone who say so; its body is whole each time."""
     with flaky_site(b"", Answer(503)) as site:
-        with answered("POST", site.url, QUICK.started(only_safe=only_safe), body=b"night") as answer:
+        with answered("POST", site.url, TimedRetries.of(QUICK, only_safe=only_safe), body=b"night") as answer:
             assert answer.status == status
         assert site.sent == [b"night"] * times
 
 
 def _started(longest_wait_s: float, total_s: float = 1000.0) -> TimedRetries:
-    return RetryPolicy(tries=9, total_s=total_s, first_wait_s=1.0, longest_wait_s=longest_wait_s).started()
+    return TimedRetries.of(RetryPolicy(tries=9, total_s=total_s, first_wait_s=1.0, longest_wait_s=longest_wait_s))
 
 
 def _asking(retry_after: str) -> HTTPResponse:
@@ -108,7 +109,7 @@ def test_a_server_that_asks_for_a_moment_gets_it(monkeypatch: pytest.MonkeyPatch
     with flaky_site(b"body", Answer(429, {"Retry-After": "3"})) as site:
         policy = RetryPolicy(tries=2, total_s=30.0, first_wait_s=0.001, longest_wait_s=5.0)
         monkeypatch.setattr(retry.time, "sleep", slept.append)
-        with answered("GET", site.url, policy.started()) as answer:
+        with answered("GET", site.url, TimedRetries.of(policy)) as answer:
             assert answer.status == 200
     assert slept == [3.0]
 
@@ -132,7 +133,7 @@ def test_waits_double_and_are_drawn_by_chance() -> None:
 
 def test_tries_end_with_their_cause() -> None:
     """Whoever goes through a body by hand gets the last error, not a count."""
-    retries = RetryPolicy(tries=2, total_s=9.0, first_wait_s=0.1, longest_wait_s=1.0).started()
+    retries = TimedRetries.of(RetryPolicy(tries=2, total_s=9.0, first_wait_s=0.1, longest_wait_s=1.0))
     retries = retries.increment("GET", "/", error=ProtocolError("first"))
     with pytest.raises(MaxRetryError) as caught:
         retries.increment("GET", "/", error=ProtocolError("second"))
