@@ -1,4 +1,4 @@
-"""How often, and for how long, what goes over a network is tried again: one policy for each of its clients."""
+"""Policy by which whatever goes over a network is tried again, whichever client carries it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class TimedRetries(Retry):
         return super().new(end_s=self._end_s, **kw)
 
     def increment(self, method: str | None = None, url: str | None = None, *given: Any, **named: Any) -> Self:
-        """Return what is left after a try that failed.
+        """Return the tries that are left after one that failed.
 
         Args:
             method: Of the request.
