@@ -14,7 +14,7 @@ import typer
 import lipwise_ray
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.errors import SettingsError
 
 if TYPE_CHECKING:
     from lipwise_ray.runs.night_record import NightRecord
@@ -31,6 +31,8 @@ app = typer.Typer(help="Work through manifests as they come.", no_args_is_help=T
 
 TELL_S = 60
 """So long whoever is told of a night may take."""
+
+_TAKEN = range(200, 400)
 
 Backlog = Annotated[str, typer.Argument(help="The folder or prefix into which manifests are dropped.")]
 
@@ -184,9 +186,24 @@ def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
             got = error.strerror if isinstance(error, OSError) else "quotes that do not match"
             _say(f"error: --notify: did not run: {got}.")
     if webhook:
-        import requests
+        _post(webhook, text)
 
-        try:
-            requests.post(webhook, json=record, timeout=TELL_S).raise_for_status()
-        except (requests.RequestException, LipwiseError) as error:
-            _say(f"error: --webhook: no answer: {type(error).__name__}.")
+
+def _post(webhook: str, text: str) -> None:
+    from urllib3.exceptions import HTTPError
+
+    from lipwise_ray.storage.plain_http import answered
+    from lipwise_ray.storage.retries import RetryPolicy
+    from lipwise_ray.storage.timed_retries import TimedRetries, fault_of
+
+    policy = RetryPolicy(tries=4, total_s=TELL_S / 2, first_wait_s=1.0, longest_wait_s=TELL_S / 4)
+    # A night that is told twice does less harm than one that is not told.
+    retries = TimedRetries.of(policy, only_safe=False)
+    headers = {"Content-Type": "application/json"}
+    try:
+        with answered("POST", webhook, retries, headers=headers, body=text.encode()) as answer:
+            fault = "" if answer.status in _TAKEN else f"HTTP {answer.status}"
+    except HTTPError as error:  # whose text may hold the address
+        fault = fault_of(error).partition(":")[0]
+    if fault:
+        _say(f"error: --webhook: no answer: {fault}.")

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import requests
-import smart_open
+from urllib3.exceptions import (
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import Retry
 
 from lipwise_ray.errors import LipwiseError, SetupError, StorageError, WeightsError, os_reason
 from lipwise_ray.models.registry import Registry, RegistryEntry, how_to_get
 from lipwise_ray.nets.checkpoint import refuse_non_weights
+from lipwise_ray.storage.address import is_web, shown
 from lipwise_ray.storage.digest import sha256_of
+from lipwise_ray.storage.plain_http import answered
+from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.retries import SLOWEST, RetryPolicy
+from lipwise_ray.storage.timed_retries import TimedRetries, fault_of, is_untrusted
 
 _BLOCK_BYTES = 1 << 20
 _NET_BLOCK_BYTES = 1 << 16  # what is lost when a connection breaks
-_TIMEOUT_S = (10.0, 60.0)
-_ATTEMPTS_PER_ADDRESS = 3
+_RETRIES = RetryPolicy(tries=4, total_s=60.0, first_wait_s=1.0, longest_wait_s=15.0)
+"""Of each address, anew from the farthest byte that a broken download reached."""
+
+_BROKEN = (ProtocolError, ReadTimeoutError, SSLError, ConnectionError, TimeoutError)
+"""Errors of connections that end within a body."""
+
 _OK, _PARTIAL, _RANGE_REFUSED = 200, 206, 416
 
 DownloadProgress = Callable[[int, int | None], None]
@@ -31,11 +47,19 @@ DownloadProgress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """An open answer. ``offset`` is where its first byte belongs; ``end`` the whole file's length."""
+    """An open answer.
+
+    Attributes:
+        offset: Place of its first byte in the file.
+        end: Length of the whole file; None where nobody says it.
+        blocks: Its bytes.
+        retries: Tries that are left.
+    """
 
     offset: int
     end: int | None
     blocks: Iterator[bytes]
+    retries: Retry
 
 
 def pull(
@@ -88,17 +112,14 @@ def pull(
         )
     problems: list[str] = []
     for address in addresses:
-        for _ in range(_ATTEMPTS_PER_ADDRESS):
-            try:
-                _fetch(address, entry, target, on_progress)
-            except StorageError:
-                raise
-            except _failures() as error:
-                problems.append(f"{_shown(address)}: {_reason(error)}")
-                if isinstance(error, WeightsError) or not _worth_retrying(error):
-                    break
-            else:
-                return target
+        try:
+            _fetch(address, entry, target, on_progress)
+        except StorageError:
+            raise
+        except _failures() as error:
+            problems.append(f"{shown(address)}: {_reason(error)}")
+        else:
+            return target
     raise WeightsError(
         "pull_failed",
         f"model {name}",
@@ -128,64 +149,90 @@ def _fetch(address: str, entry: RegistryEntry, target: Path, on_progress: Downlo
     part = target.with_name(target.name + ".part")
     with _disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+    retries, farthest = TimedRetries.of(_RETRIES), 0
+    while True:
         have = part.stat().st_size if part.is_file() else 0
-    if entry.bytes_total is not None and have > entry.bytes_total:
-        have = 0
-    if have != entry.bytes_total:
-        with _opened(address, have) as body:
-            end = body.end if body.end is not None else entry.bytes_total
-            done = body.offset
-            with _disk(part), part.open("r+b" if done else "wb") as file:
-                file.seek(done)
-                for block in body.blocks:
-                    file.write(block)
-                    done += len(block)
-                    on_progress(done, end)
-                file.truncate()
-        if end is not None and done < end:
-            message = f"the connection closed after {done} of {end} bytes"
-            raise ConnectionError(message)
-    digest = hashlib.sha256()
-    with part.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    if digest.hexdigest() != entry.sha256:
+        if entry.bytes_total is not None and have > entry.bytes_total:
+            have = 0
+        if have > farthest:
+            retries, farthest = TimedRetries.of(_RETRIES), have
         try:
-            refuse_non_weights(part)
-        finally:
-            part.unlink()
-        if have:
-            message = "the part from before belonged to another file; starting again"
-            raise ConnectionError(message)
-        raise WeightsError(
-            "wrong_hash",
-            _shown(address),
-            got=f"gave a file of sha256 {digest.hexdigest()[:12]}...",
-            must=f"the published file has {entry.sha256[:12]}...",
-        )
+            if have != entry.bytes_total:
+                with _opened(address, have, retries) as body:
+                    retries = body.retries
+                    _write(address, body, part, entry, on_progress)
+            _check(address, part, entry, is_resumed=have > 0)
+        except _BROKEN as error:
+            retries = retries.increment("GET", error=error)
+            retries.sleep()
+        else:
+            break
     with _disk(target):
         part.replace(target)
 
 
+def _write(address: str, body: _Body, part: Path, entry: RegistryEntry, on_progress: DownloadProgress) -> None:
+    """Write an answer's body to where it belongs in a partial file."""
+    end = body.end if body.end is not None else entry.bytes_total
+    done, began_s = body.offset, time.monotonic()
+    with _disk(part), part.open("r+b" if done else "wb") as file:
+        file.seek(done)
+        for block in body.blocks:
+            file.write(block)
+            done += len(block)
+            on_progress(done, end)
+            if not SLOWEST.is_kept(done - body.offset, after_s := time.monotonic() - began_s):
+                got = f"comes too slowly: {done - body.offset} bytes in {after_s:.0f} s"
+                raise WeightsError("pull_failed", shown(address), got=got)
+        file.truncate()
+    if end is not None and done < end:
+        message = f"the connection closed after {done} of {end} bytes"
+        raise ConnectionError(message)
+
+
+def _check(address: str, part: Path, entry: RegistryEntry, *, is_resumed: bool) -> None:
+    """Remove a file that is not the published one, and say so."""
+    digest = sha256_of(part)
+    if digest == entry.sha256:
+        return
+    try:
+        refuse_non_weights(part)
+    finally:
+        part.unlink()
+    if is_resumed:
+        message = "the part from before belonged to another file; starting again"
+        raise ConnectionError(message)
+    raise WeightsError(
+        "wrong_hash",
+        shown(address),
+        got=f"gave a file of sha256 {digest[:12]}...",
+        must=f"the published file has {entry.sha256[:12]}...",
+    )
+
+
 @contextmanager
-def _opened(address: str, have: int) -> Generator[_Body, None, None]:
+def _opened(address: str, have: int, retries: Retry) -> Generator[_Body, None, None]:
     """Open an address from byte `have` on, or from 0 where it cannot."""
-    if not address.startswith(("http://", "https://")):
+    if not is_web(address):
+        import smart_open
+
         with smart_open.open(address, "rb") as stream:
             if have:
                 stream.seek(have)
-            yield _Body(have, None, _blocks(stream))
+            yield _Body(have, None, _blocks(stream), retries)
         return
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT_S) as answer:
-        if answer.status_code == _RANGE_REFUSED:
-            message = "the server refused to go on from a partial file"
-            raise ConnectionError(message)
-        answer.raise_for_status()
-        offset = have if answer.status_code == _PARTIAL else 0
+    with answered("GET", address, retries, headers=headers) as answer:
+        if answer.status == _RANGE_REFUSED and have:
+            with _opened(address, 0, answer.retries or retries) as body:
+                yield body
+            return
+        if answer.status not in (_OK, _PARTIAL):
+            raise WeightsError("pull_failed", shown(address), got=f"HTTP {answer.status}")
+        offset = have if answer.status == _PARTIAL else 0
         length = answer.headers.get("Content-Length")
         end = offset + int(length) if length and "Content-Encoding" not in answer.headers else None
-        yield _Body(offset, end, answer.iter_content(_NET_BLOCK_BYTES))
+        yield _Body(offset, end, answer.stream(_NET_BLOCK_BYTES, decode_content=True), answer.retries or retries)
 
 
 def _blocks(stream: IO[Any]) -> Iterator[bytes]:
@@ -199,7 +246,7 @@ def _disk(path: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, requests.RequestException | ConnectionError | TimeoutError) or not error.errno:
+        if isinstance(error, ConnectionError | TimeoutError) or not error.errno:
             raise
         raise StorageError(
             "models_folder",
@@ -211,7 +258,7 @@ def _disk(path: Path) -> Generator[None, None, None]:
 
 def _failures() -> tuple[type[Exception], ...]:
     """Return the errors that a download may raise; the cloud libraries' own where they are installed."""
-    errors: tuple[type[Exception], ...] = (LipwiseError, OSError, ValueError, ImportError)
+    errors: tuple[type[Exception], ...] = (LipwiseError, HTTPError, OSError, ValueError, ImportError)
     if importlib.util.find_spec("botocore"):
         import botocore.exceptions
 
@@ -219,22 +266,14 @@ def _failures() -> tuple[type[Exception], ...]:
     return errors
 
 
-def _worth_retrying(error: Exception) -> bool:
-    return isinstance(
-        error, requests.ConnectionError | requests.Timeout | ConnectionError | requests.exceptions.ChunkedEncodingError
-    )
-
-
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP {error.response.status_code}"
-    if isinstance(error, LipwiseError):
-        return error.happened
-    if isinstance(error, requests.ConnectionError) and not isinstance(error, requests.Timeout):
+    cause = getattr(error, "reason", None) or error
+    if isinstance(cause, LipwiseError):
+        return cause.happened
+    if is_untrusted(cause):
+        return "its certificate is not trusted"
+    if isinstance(cause, NewConnectionError | ProxyError):
         return "no connection to that server"
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-
-def _shown(address: str) -> str:
-    """Return an address without its query, which may hold a signature."""
-    return address.split("?", 1)[0]
+    if isinstance(cause, HTTPError):
+        return redact(fault_of(cause))
+    return str(cause).splitlines()[0][:200] if str(cause) else type(cause).__name__

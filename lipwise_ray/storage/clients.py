@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +16,7 @@ from obstore.store import from_url
 from lipwise_ray.errors import StorageError
 from lipwise_ray.storage.address import scheme_of
 from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from obstore.auth.boto3 import Boto3CredentialProvider
@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 Patience = Literal["records", "files"]
 """``records`` gives up early, for somebody waits; ``files`` bears with a store that is busy for minutes."""
 
-_RETRY_S: dict[Patience, float] = {"records": 20.0, "files": 180.0}
-_MOST_RETRIES = 10_000
+_MOST_TRIES = 10_000
+"""The time decides: waits are drawn by chance, and many are short."""
+
+_RETRIES: dict[Patience, RetryPolicy] = {
+    "records": RetryPolicy(_MOST_TRIES, total_s=20.0, first_wait_s=0.1, longest_wait_s=5.0),
+    "files": RetryPolicy(_MOST_TRIES, total_s=180.0, first_wait_s=0.1, longest_wait_s=5.0),
+}
 
 
 def reason_of(error: BaseException) -> str:
@@ -48,11 +53,7 @@ def opened(root: str, patience: Patience) -> ObjectStore:
     """
     options: dict[str, Any] = {
         "client_options": {"connect_timeout": "10s", "timeout": "120s"},
-        "retry_config": {
-            "max_retries": _MOST_RETRIES,  # the time decides: waits are drawn by chance, and many are short
-            "retry_timeout": timedelta(seconds=_RETRY_S[patience]),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 4},
-        },
+        "retry_config": _RETRIES[patience].of_store(),
     }
     if scheme_of(root) == "s3":
         # Given options replace what obstore takes from the environment.

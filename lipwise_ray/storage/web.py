@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import ssl
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
@@ -15,24 +14,17 @@ import certifi
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
-from urllib3.util.ssl_match_hostname import CertificateError
 
 from lipwise_ray.errors import InputError, MediaError, StorageError
 from lipwise_ray.storage.address import WEB, Policy, shown
 from lipwise_ray.storage.objects import ObjectInfo
+from lipwise_ray.storage.retries import SLOWEST, TRANSIENT_STATUSES, RetryPolicy
+from lipwise_ray.storage.timed_retries import TimedRetries, fault_of, is_untrusted
 
 _MOST_REDIRECTS = 5
 _MOST_PLACES, _KNOCK_S = 4, 5.0
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
-_BUSY = (408, 425, 429, *range(500, 600))
-_TRIES = urllib3.Retry(
-    total=5,
-    other=0,
-    backoff_factor=0.5,
-    status_forcelist=_BUSY,
-    respect_retry_after_header=False,  # a server does not decide for how long a worker sleeps
-)
-_SLOW_S, _SLOWEST_BYTES_A_SECOND = 60.0, 10_000
+_RETRIES = RetryPolicy(tries=6, total_s=60.0, first_wait_s=1.0, longest_wait_s=8.0)
 _BLOCK_BYTES = 1 << 20
 _NOT_THERE = (404, 410)
 _PAGES = (
@@ -144,7 +136,7 @@ class WebFile:
                     if done > self._most_bytes:
                         raise too_large(self._address, done, self._most_bytes)
                     after_s = time.monotonic() - begun_s
-                    if after_s > _SLOW_S and done < after_s * _SLOWEST_BYTES_A_SECOND:
+                    if not SLOWEST.is_kept(done, after_s):
                         raise StorageError(
                             "web_slow",
                             shown(self._address),
@@ -181,18 +173,15 @@ class WebFile:
         host = (url.host or "").strip("[]")
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
-            with self._connected(url, host, port) as pool, closing(_ask(pool, url, _TRIES)) as answer:
+            with self._connected(url, host, port) as pool, closing(_ask(pool, url)) as answer:
                 _check_status(answer, address)
                 yield answer
         except HTTPError as error:
-            if _is_untrusted(error):
+            if is_untrusted(error):
                 raise MediaError(
-                    "untrusted_host", shown(address), got=f"its certificate is not trusted: {_reason(error)}"
+                    "untrusted_host", shown(address), got=f"its certificate is not trusted: {fault_of(error)}"
                 ) from error
-            do = "Check the address and the network"
-            raise StorageError(
-                "web_unreachable", shown(address), got=f"cannot be read: {_reason(error)}", do=do
-            ) from error
+            raise _unreachable(address, fault_of(error)) from error
 
     def _connected(self, url: Url, host: str, port: int) -> urllib3.HTTPConnectionPool:
         """Return connections to an address of the host that answers, the last one where none does."""
@@ -212,18 +201,10 @@ def _pool(scheme: str | None, place: str, port: int, host: str) -> urllib3.HTTPC
     )
 
 
-def _ask(pool: urllib3.HTTPConnectionPool, url: Url, tries: urllib3.Retry) -> urllib3.BaseHTTPResponse:
+def _ask(pool: urllib3.HTTPConnectionPool, url: Url) -> urllib3.BaseHTTPResponse:
     headers = {"Host": str(url.netloc), "Accept-Encoding": "identity", "User-Agent": "lipwise-ray"}
-    return pool.urlopen("GET", url.request_uri, headers=headers, retries=tries, redirect=False, preload_content=False)
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    """Tell whether a certificate was refused, which trying again does not mend."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError | CertificateError):
-            return True
-        error = getattr(error, "reason", None) or error.__cause__ or error.__context__
-    return False
+    retries = TimedRetries.of(_RETRIES)
+    return pool.urlopen("GET", url.request_uri, headers=headers, retries=retries, redirect=False, preload_content=False)
 
 
 def too_large(address: str, size: int, most_bytes: int) -> MediaError:
@@ -300,11 +281,13 @@ def _facts(answer: urllib3.BaseHTTPResponse) -> ObjectInfo:
 def _check_status(answer: urllib3.BaseHTTPResponse, address: str) -> None:
     if answer.status == _OK or answer.status in _NOT_THERE or answer.get_redirect_location():
         return
+    if answer.status in TRANSIENT_STATUSES:
+        raise _unreachable(address, f"it answers with status {answer.status}")
     do = "Check the address, and until when its signature holds"
     raise MediaError("web_refused", shown(address), got=f"answered with status {answer.status}", do=do)
 
 
-def _reason(error: BaseException) -> str:
-    """Return the message of an error, without urllib3's names of its own objects."""
-    cause = getattr(error, "reason", None) or error
-    return f"{type(cause).__name__}: {str(cause).rpartition('>: ')[2] or cause}"[:200]
+def _unreachable(address: str, why: str) -> StorageError:
+    return StorageError(
+        "web_unreachable", shown(address), got=f"cannot be read: {why}", do="Check the address and the network"
+    )

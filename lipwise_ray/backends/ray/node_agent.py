@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -11,13 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-import requests
+from urllib3.exceptions import HTTPError
 
 from lipwise_ray.errors import SetupError
+from lipwise_ray.storage.plain_http import answered_nearby
+from lipwise_ray.storage.retries import RetryPolicy
 
 _EC2, _GCE = "http://169.254.169.254", "http://metadata.google.internal"
 _TOKEN_S, _RENEW_SHARE = 21_600, 0.8
-_ANSWER_S = 2.0
+_ANSWER_S, _MOST_BYTES = 2.0, 1 << 16
+_RETRIES = RetryPolicy(tries=2, total_s=_ANSWER_S, first_wait_s=0.1, longest_wait_s=0.5)
+"""Short: most machines have no such service, and a notice is asked for again soon."""
+
+_OK = 200
 _GCE_LEFT_S = 25.0
 """Google gives 30 seconds; some of them are over when the notice is read."""
 
@@ -60,10 +67,10 @@ class Ec2:
         """Return the seconds until the time that the notice names."""
         token = self._fresh_token()
         answer = _asked("GET", f"{self._address}/latest/meta-data/spot/instance-action", _token_header(token))
-        if answer is None or answer.status_code != requests.codes.ok:
+        if answer is None or answer.status != _OK:
             return None
         try:
-            end = datetime.strptime(str(answer.json()["time"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            end = datetime.strptime(str(json.loads(answer.text)["time"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except (ValueError, KeyError, TypeError):
             return _EC2_LEFT_S  # a notice all the same
         return max(0.0, end.timestamp() - time.time())
@@ -72,7 +79,7 @@ class Ec2:
         if time.monotonic() >= self._renew_s:
             header = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_S)}
             answer = _asked("PUT", f"{self._address}/latest/api/token", header)
-            if answer is None or answer.status_code != requests.codes.ok:
+            if answer is None or answer.status != _OK:
                 return self._token
             self._token, self._renew_s = answer.text, time.monotonic() + _TOKEN_S * _RENEW_SHARE
         return self._token
@@ -101,22 +108,36 @@ class Gce:
     def _asked(self) -> str | None:
         url = f"{self._address}/computeMetadata/v1/instance/preempted"
         answer = _asked("GET", url, {"Metadata-Flavor": "Google"})
-        is_its = answer is not None and answer.headers.get("Metadata-Flavor") == "Google"
-        return answer.text.strip() if answer is not None and is_its else None
+        return answer.text.strip() if answer is not None and answer.flavor == "Google" else None
 
 
 def _token_header(token: str) -> dict[str, str]:
     return {"X-aws-ec2-metadata-token": token}
 
 
-def _asked(method: str, url: str, headers: dict[str, str]) -> requests.Response | None:
-    """Return the answer of a metadata service, None where nobody answers; proxies are left out."""
-    with requests.Session() as session:
-        session.trust_env = False
-        try:
-            return session.request(method, url, headers=headers, timeout=_ANSWER_S, allow_redirects=False)
-        except requests.RequestException:
-            return None
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    """An answer of a metadata service.
+
+    Attributes:
+        status: Of HTTP.
+        text: Its body.
+        flavor: Name by which Google's service says that it is the one.
+    """
+
+    status: int
+    text: str
+    flavor: str
+
+
+def _asked(method: str, url: str, headers: dict[str, str]) -> _Metadata | None:
+    """Return the answer of a metadata service, None where nobody answers."""
+    try:
+        with answered_nearby(method, url, _RETRIES, headers, _ANSWER_S) as answer:
+            text = answer.read(_MOST_BYTES).decode(errors="replace")
+            return _Metadata(answer.status, text, answer.headers.get("Metadata-Flavor", ""))
+    except HTTPError:
+        return None
 
 
 def cloud_of(name: str, metadata: str | None = None) -> Cloud | None:

@@ -14,9 +14,9 @@ from pydantic.dataclasses import dataclass
 from lipwise_ray.errors import InputError, LipwiseError, MediaError, StorageError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.retries import TRANSIENT_STATUSES
 
 _REFUSING, _REGIONAL, _GONE = (401, 403), 451, (404, 410)
-_BUSY = (408, 425, 429, *range(500, 600))
 _LINKS = {"TransportError", "ProxyError", "IncompleteRead", "SSLError", "RequestError", "ContentTooShortError"}
 _MOST_CHARACTERS = 200
 
@@ -82,7 +82,7 @@ def site_fault(where: str, failure: SiteFailure, refusals: Sequence[LipwiseError
     said = _words(failure.text)
     if "CertificateVerifyError" in failure.kinds:
         return MediaError("untrusted_host", where, got=f"its certificate is not trusted: {said}")
-    if target or failure.status in _BUSY or (failure.status is None and _LINKS & {*failure.kinds}):
+    if target or failure.status in TRANSIENT_STATUSES or (failure.status is None and _LINKS & {*failure.kinds}):
         do = "Check the address and the network"
         return StorageError("web_unreachable", where, got=f"cannot be read: {said}", do=do)
     do = "Check that it plays in a browser; a newer yt-dlp may read it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ssl
 import threading
 import time
@@ -21,6 +20,7 @@ from lipwise_ray.storage import web
 from lipwise_ray.storage.address import Policy
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.web import WebFile, is_public, public_addresses
+from tests.support.certificates import certificate
 
 BODY = bytes(range(256)) * 40
 
@@ -283,40 +283,16 @@ def test_contents_have_one_name(site: Site, tmp_path: Path, monkeypatch: pytest.
     assert not [path for path in (tmp_path / "another machine").iterdir() if not path.name.startswith(".lock")]
 
 
-def _certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    certificate, private = folder / "c.pem", folder / "k.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate, private
-
-
 @pytest.mark.parametrize("name", ["cdn.test", "other.test"])
 def test_a_host_has_to_prove_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over https a certificate is needed that somebody trusted has signed for that very name."""
-    certificate, private = _certificate(tmp_path, name)
+    chain, private = certificate(tmp_path, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, private)
+    context.load_cert_chain(chain, private)
     for site in _serve(Site(), context):
         with pytest.raises(MediaError, match="its certificate is not trusted"):
             site.file("/v.mp4").facts()
-        monkeypatch.setattr(web.certifi, "where", lambda: str(certificate))
+        monkeypatch.setattr(web.certifi, "where", lambda: str(chain))
         if name == "cdn.test":
             assert site.file("/v.mp4").facts() is not None
         else:
