@@ -121,9 +121,9 @@ def test_attention_over_frames_keeps_positions_apart() -> None:
     other = x.clone()
     other[1, :, 3, 5] += 1.0
     moved = (own(other, frames=4) - own(x, frames=4)).abs().amax(dim=1)[[0, 2, 3]]
-    assert float(moved[:, 3, 5].min()) > 0
+    assert float(moved[:, 3, 5].min()) > 1e-5
     moved[:, 3, 5] = 0
-    assert float(moved.max()) == 0
+    assert float(moved.max()) < 1e-6
 
 
 @torch.inference_mode()
