@@ -18,8 +18,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lipwise-ray demo demo-out
 
-# Three processes, one of them for what starts a Ray; see tests/conftest.py.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder --durations=25
+# Four processes, one of them for what starts a Ray; see tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 4 --no-loadscope-reorder --durations=25
 
 test: $(STAMP)
 	$(PYTEST) -m "not slow"

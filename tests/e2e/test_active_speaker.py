@@ -122,6 +122,7 @@ def _parts(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return result, parts
 
 
+@pytest.mark.slow
 def test_whose_turns_they_are_is_found(conversation: Path, weights: Path, yunet_file: Path, tmp_path: Path) -> None:
     """A file of turns names no faces: each name has the face whose lips move in its turns, and hears nothing else."""
     row = _diarised(tmp_path, conversation)

@@ -192,12 +192,12 @@ def test_a_manifest_that_cannot_begin(tmp_path: Path) -> None:
     assert "error: model sface: not installed" in alone.stderr
 
 
+@pytest.mark.slow
 def test_two_nights_at_once(tmp_path: Path) -> None:
     """The second one is refused, and says who is at it; the first goes on."""
     _drop(tmp_path / "in", "a", 6)
-    process = subprocess.Popen(
-        command("backlog", "run", tmp_path / "in", *settings_arguments(*TOLD)), stderr=subprocess.PIPE, text=True
-    )
+    night = command("backlog", "run", tmp_path / "in", *settings_arguments(*TOLD))
+    process = subprocess.Popen(night, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not list(tmp_path.glob("in.out.state/night-lock/driver/epoch-*")) and time.monotonic() < until:
         time.sleep(0.02)

@@ -74,6 +74,7 @@ def dubbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[P
     return folder, video, sentences
 
 
+@pytest.mark.slow
 def test_a_cue_that_is_replaced_renders_its_chunks_alone(dubbed: tuple[Path, Path, list[Path]], tmp_path: Path) -> None:
     """Two chunks of ten, however loud it is; all frames are those of the film done from nothing, and most of them those
     of the film before.

@@ -18,8 +18,8 @@ USUAL_OUTSIDE = 0.05
     ("clip", "most"),
     [
         ("grid_man.mpg", USUAL_OUTSIDE),
-        ("grid_woman.mpg", USUAL_OUTSIDE),
-        ("two_people_cut_negative_pts.mp4", USUAL_OUTSIDE),
+        pytest.param("grid_woman.mpg", USUAL_OUTSIDE, marks=pytest.mark.slow),
+        pytest.param("two_people_cut_negative_pts.mp4", USUAL_OUTSIDE, marks=pytest.mark.slow),
         ("turns_away_and_back.mp4", USUAL_OUTSIDE),
         ("phone_and_hand.mp4", MOST_OUTSIDE),
     ],

@@ -19,7 +19,7 @@ from tests.support.occluder import write_occluder
     ("clip", "hand"),
     [
         ("grid_man.mpg", 0.9),
-        ("grid_woman.mpg", 0.9),
+        pytest.param("grid_woman.mpg", 0.9, marks=pytest.mark.slow),
         pytest.param("beard_portrait_1080_hevc.mp4", 0.0, marks=pytest.mark.slow),
     ],
 )

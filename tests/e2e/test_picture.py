@@ -172,7 +172,8 @@ def test_a_restored_mouth_is_sharper(dubbed: Path, tmp_path: Path) -> None:
     assert _hashes(tmp_path / "zero" / "presenter.mkv") == _hashes(tmp_path / "none" / "presenter.mkv")
 
 
-@pytest.mark.parametrize("frames", [7, pytest.param(33, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [7, 33])
 def test_chunks_and_reruns_do_not_show(dubbed: Path, tmp_path: Path, frames: int) -> None:
     """Restored, with light matched over frames and grain: chunks of any length give the same frames, run after run."""
     assert dub(tmp_path, [_row()], *TINY, SHARP, f"chunk.frames={frames}").done == 1
@@ -300,7 +301,8 @@ def test_a_face_parser_keeps_the_invariance(tmp_path: Path) -> None:
     assert _hashes(tmp_path / "cut4" / "presenter.mkv") == _hashes(tmp_path / "cut100" / "presenter.mkv")
 
 
-@pytest.mark.parametrize("scope", ["face", pytest.param("frame", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", ["face", "frame"])
 def test_upscalers_enlarge_the_face_or_the_frame(tmp_path: Path, scope: str) -> None:
     """A checkpoint as a user names one (of seeded weights): the face alone in its place, or the whole frame, larger."""
     import torch

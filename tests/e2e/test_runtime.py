@@ -78,6 +78,7 @@ def test_chunks_do_not_show_and_the_runtime_is_told(tmp_path: Path, runtime: str
         assert json.loads(container.metadata["DESCRIPTION"])["runtime"] == runtime
 
 
+@pytest.mark.slow
 def test_torch_is_not_loaded_where_another_runtime_computes(tmp_path: Path) -> None:
     """Once a network's export is known, a job that no other network is needed for starts without loading torch."""
     manifest = write_manifest(tmp_path / "m.csv", [_inputs(tmp_path)])

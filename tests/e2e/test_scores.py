@@ -189,7 +189,8 @@ def test_a_face_of_two_rules_is_judged_by_what_it_says(tmp_path: Path) -> None:
         assert 0 <= results["same"]["windows"] - results[name]["windows"] <= 8  # at the end of each turn's own sound
 
 
-@pytest.mark.parametrize("damaged", [pytest.param("scores", marks=pytest.mark.slow), "segments"])
+@pytest.mark.slow
+@pytest.mark.parametrize("damaged", ["scores", "segments"])
 def test_damaged_records_are_scored_again(tmp_path: Path, damaged: str) -> None:
     """A record that is cut off, or that was made of a segment which proves damaged, is made again before publishing."""
     told = (*TINY, QUICK, JUDGED, "chunk.frames=20", "engine.keep_segments=true")

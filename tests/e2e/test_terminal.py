@@ -81,7 +81,8 @@ def _typed(
     return os.waitstatus_to_exitcode(status), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode("utf-8", "replace"))
 
 
-@pytest.mark.parametrize("kind", [pytest.param("inline", marks=pytest.mark.slow), "ray"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["inline", "ray"])
 def test_a_run_in_the_footages_folder_with_an_ffmpeg_installed(kind: str, footage: Path) -> None:
     """Nothing waits for the terminal in the background, and no Python file beside the footage is run."""
     sets = settings_arguments(PASSTHROUGH, UNJUDGED, QUICK, f'engine.kind="{kind}"')

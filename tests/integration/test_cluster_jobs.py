@@ -248,6 +248,7 @@ def test_bad_usage(cluster: RayCluster, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_another_version_of_ray_is_refused(tmp_path: Path) -> None:
     """A cluster that answers with a version outside the range is not sent anything."""
 

@@ -253,7 +253,7 @@ def _with_mark(mark: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("ending", ["refused", "stopped"])
+@pytest.mark.parametrize("ending", [pytest.param("refused", marks=pytest.mark.slow), "stopped"])
 def test_a_run_that_ends_while_ray_starts_leaves_nothing(ending: str, tmp_path: Path) -> None:
     """A checkpoint that is not there ends it with 2 and is named, a stop ends it in order; no process is left."""
     sets = ('lipsync.checkpoint="nowhere.pth"', 'lipsync.model="wav2lip"') if ending == "refused" else ()

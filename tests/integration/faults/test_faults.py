@@ -43,7 +43,8 @@ def anywhere(tmp_path: Path, state: str) -> Site:
     return Site(tmp_path, state=state)
 
 
-@pytest.mark.parametrize("state", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["folder", "bucket"], indirect=True)
 def test_a_chunk_that_segfaults_is_quarantined(anywhere: Site) -> None:
     """Its budget is spent, its row fails with the letter's place, everything else is done; a rerun does not try again,
     `reproduce` meets the same end, and `retry` finishes the row.
@@ -127,7 +128,8 @@ def test_out_of_memory_is_tried_with_smaller_batches(site: Site) -> None:
     assert [event["blame"] for event in site.events("failed")] == ["memory"] * 2
 
 
-@pytest.mark.parametrize("engine", [(INLINE,), pytest.param((), marks=pytest.mark.slow, id="ray")])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [(INLINE,), pytest.param((), id="ray")])
 def test_a_driver_killed_at_every_step_is_followed_by_another(anywhere: Site, engine: tuple[str, ...]) -> None:
     """One driver after another dies a step further on; the last finishes, and no chunk that was done is done again."""
     anywhere.inject(*(Fault(task, at, "kill_driver") for at, task in strikes.STEPS.items()))

@@ -36,12 +36,8 @@ def data(network: str, request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue({"visemes": "speech", "detector": "scenes"}.get(network, "prepared"))
 
 
-_NETWORKS = [pytest.param(name, marks=() if name == "visemes" else pytest.mark.slow) for name in sorted(SMALL)]
-"""The one that learns within seconds; the others, whose loop is the same, are slow."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("network", _NETWORKS)
+@pytest.mark.parametrize("network", sorted(SMALL))
 def test_the_loss_falls(network: str, data: Path, tmp_path: Path) -> None:
     """A few dozen steps lower the training loss, and leave metrics, curves, samples and checkpoints."""
     train(network, data, tmp_path / "run", steps=60)
@@ -52,7 +48,8 @@ def test_the_loss_falls(network: str, data: Path, tmp_path: Path) -> None:
     assert {"metrics.csv", "curves.png", "samples-0000060.png", "last.pth", "best.pth", "tensorboard"} <= names
 
 
-@pytest.mark.parametrize("network", _NETWORKS)
+@pytest.mark.slow
+@pytest.mark.parametrize("network", sorted(SMALL))
 def test_a_resumed_run_is_the_same_run(network: str, data: Path, tmp_path: Path) -> None:
     """Stopped after 3 of 5 steps and resumed, weights and optimiser are bit-equal to an unbroken run's."""
     often = {"eval_every": 100, "save_every": 100}
