@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from lipwise_ray.lipsync.mel import MEL_BANDS, MEL_RATE_HZ
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
+from lipwise_ray.values import F32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +40,17 @@ WHISPER_STATES = AudioFeature("whisper_50x384", 50, 10, 4, (10 * STATES_A_STEP, 
 """States of Whisper's tiny encoder: 80 ms before the frame's time to 120 ms after it; the states of a step come one
 after the other. Source: MuseTalk utils/audio_processor.py at the 25 frames a second that it was trained at; differs in:
 at other rates the window stays where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioEncoder:
+    """An encoder whose states of audio are kept.
+
+    Attributes:
+        id: Names its records: all that decides its states.
+        write: Writes the states of mono samples at 16 kHz, which may be a map of a file, made louder by a factor; the
+            last argument is called now and then.
+    """
+
+    id: str
+    write: Callable[[F32Array, Path, float, Callable[[], None]], None]

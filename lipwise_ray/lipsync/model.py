@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from lipwise_ray.lipsync.audio_features import MEL, AudioFeature
+from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
 from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.values import F32Array
@@ -94,7 +95,7 @@ class Passthrough:
         return faces_bgr
 
 
-class Wav2LipSync:
+class Wav2LipSync(ResidentLipSync):
     """Wav2Lip, resident on one device.
 
     Args:
@@ -115,50 +116,26 @@ class Wav2LipSync:
     ) -> None:
         import torch
 
-        from lipwise_ray.lipsync.device_copies import DeviceCopies
         from lipwise_ray.nets.fixed_call import fixed_call
         from lipwise_ray.nets.precision import choose_dtype, computing_in
 
-        self.size_px = WAV2LIP_PX
-        self.batch_faces = batch_faces
-        self._torch = torch
-        self._device = device
-        self._copies = DeviceCopies(torch.device(device))
-        self._dtype = choose_dtype(precision, device, bfloat16=bfloat16)
-        network = load_wav2lip(checkpoint).to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        dtype = choose_dtype(precision, device, bfloat16=bfloat16)
+        network = load_wav2lip(checkpoint).to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 
         def drawn(sound: Tensor, pair: Tensor) -> Tensor:
-            with computing_in(self._dtype):
+            with computing_in(dtype):
                 return network(sound, pair)
 
-        self._call = fixed_call(drawn, device)
+        call = fixed_call(drawn, device)
 
-    def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:
-        """Return the faces with new lips."""
-        torch = self._torch
-        with torch.inference_mode():
-            faces = self._drawn(torch.from_numpy(faces_bgr).to(self._device), torch.from_numpy(sounds).to(self._device))
-            return np.ascontiguousarray(faces.cpu().numpy(), np.float32)
+        def draw(whole_nhwc: Tensor, mels: Tensor) -> Tensor:
+            whole = whole_nhwc.to(dtype).permute(0, 3, 1, 2)
+            masked = whole.clone()
+            masked[:, :, WAV2LIP_PX // 2 :] = 0
+            pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
+            return call(mels.to(dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)
 
-    def redrawn(self, faces: Sequence[FaceImage], sounds: F32Array) -> Sequence[FaceImage]:
-        """Return the faces with new lips, on this network's device."""
-        from lipwise_ray.lipsync.device_copies import device_images
-
-        torch, spare = self._torch, self.batch_faces - len(faces)
-        with self._copies.working():
-            crops = torch.stack(self._copies.gathered(faces))
-            padded = torch.nn.functional.pad(crops, (0, 0, 0, 0, 0, 0, 0, spare))
-            made = self._drawn(padded, self._copies.sent(np.pad(sounds, ((0, spare), (0, 0), (0, 0)))))
-            return device_images(made[: len(faces)].contiguous())
-
-    def _drawn(self, whole_nhwc: Tensor, mels: Tensor) -> Tensor:
-        """Return new faces of a batch, float32, on the device, shape (B, size_px, size_px, 3)."""
-        torch = self._torch
-        whole = whole_nhwc.to(self._dtype).permute(0, 3, 1, 2)
-        masked = whole.clone()
-        masked[:, :, self.size_px // 2 :] = 0
-        pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
-        return self._call(mels.to(self._dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)
+        super().__init__(WAV2LIP_PX, batch_faces, device, draw)
 
 
 class CompiledWav2LipSync:

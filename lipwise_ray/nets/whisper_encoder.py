@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from lipwise_ray.nets.checkpoint import check_fit, load_state_dict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,6 +143,28 @@ def encoder_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if prefix is not None:
             found[_renamed(name.removeprefix(prefix))] = tensor.float()
     return found or {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def load_whisper_encoder(checkpoint: Path, channels: int, layers: int) -> WhisperEncoder:
+    """Return an encoder in float32 on the CPU; the length of its sequence is what the file has.
+
+    Args:
+        checkpoint: A file of Whisper, of transformers' names or its own.
+        channels: Channels of its states.
+        layers: Number of its layers.
+
+    Raises:
+        WeightsError: The file does not hold such an encoder.
+    """
+    tensors = encoder_tensors(load_state_dict(checkpoint))
+    places = tensors.get("embed_positions.weight")
+    steps = len(places) if places is not None and places.ndim else 0
+    shape = WhisperShape(steps=min(max(1, steps), WHISPER_TINY.steps), channels=channels, layers=layers)
+    with torch.device("meta"):  # a shape in a file does not decide how much memory is taken
+        network = WhisperEncoder(shape)
+    check_fit(network, tensors, checkpoint, "Whisper's tiny encoder")
+    network.load_state_dict(tensors, assign=True)
+    return network.eval()
 
 
 def _renamed(name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.lipsync.audio_features import MEL
 from lipwise_ray.lipsync.reach import NO_REACH, Reach
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
@@ -65,7 +66,7 @@ def _ids(folder: Path, plan: Plan, *changed: int, reach: Reach = REACH, dubs: bo
         np.save(file, mel)
         store.put_file(layout.mel(part.sound_id, salvage=False), file)
     job: Any = JobContext(SPEC, store, nothing, nothing)  # type: ignore[arg-type]  # neither inputs nor video are read
-    frames = ChunkFrames(job, plan, reach, dubs=dubs)
+    frames = ChunkFrames(job, plan, reach, MEL if dubs else None)
     return [frames.id_of(chunk, "rendering") for chunk in plan.chunks]
 
 
