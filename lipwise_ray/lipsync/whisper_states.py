@@ -64,9 +64,7 @@ class WhisperStates:
                 with np.errstate(over="ignore"):
                     stored = np.ascontiguousarray(block, STATES_DTYPE)
                 if not np.isfinite(stored).all():
-                    raise WeightsError(
-                        "states_not_finite", self._where, got="gives states that are no numbers of 16 bits"
-                    )
+                    raise WeightsError("states_not_finite", self._where, got="gives states beyond numbers of 16 bits")
                 file.write(stored.tobytes())
                 on_block()
 
@@ -103,6 +101,8 @@ def pieces(steps: int, piece_steps: int) -> Iterator[tuple[int, int, int]]:
     start = low = 0
     while True:
         is_last = start + piece_steps >= steps
+        if is_last:  # full too, where there is enough: what is heard around is as much as elsewhere
+            start = max(0, steps - piece_steps)
         high = steps if is_last else start + piece_steps - margin
         yield start, low, high
         if is_last:

@@ -29,6 +29,7 @@ LATER = {
     "stretch_video",
     "spoken_by",
     "further_languages",
+    *(f"settings.lipsync.{name}{key}" for name in ("autoencoder", "audio_encoder") for key in ("", "_checkpoint")),
     "settings.service",
     *(f"settings.service.{key}" for key in ("body_mb", "keep_days", "queue", "requests_per_minute", "upload_gb")),
 }

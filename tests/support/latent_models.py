@@ -25,9 +25,8 @@ def write_musetalk(folder: Path) -> dict[str, str]:
     torch.save(unet.state_dict(), folder / "unet.pth")
     torch.save(ImageAutoencoder(CHANNELS).state_dict(), folder / "vae.bin")
     encoder = WhisperEncoder(WhisperShape(steps=PIECE_STEPS))
-    torch.save(
-        {f"model.encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}, folder / "whisper.bin"
-    )
+    named = {f"model.encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    torch.save(named, folder / "whisper.bin")
     return {
         "model": "musetalk_15",
         "checkpoint": str(folder / "unet.pth"),
