@@ -1,4 +1,4 @@
-"""What lip-sync networks hear: kinds of columns that audio is turned into, and the window of them that a frame gets."""
+"""Features of audio that lip-sync networks hear: their columns, and the window of them that a frame gets."""
 
 from __future__ import annotations
 

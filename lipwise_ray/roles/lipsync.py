@@ -83,7 +83,7 @@ def _required(settings: Settings, machines: Machines) -> Requirement:
 
 
 def heard_by(checkpoint: Checkpoint | None) -> AudioFeature:
-    """Return what a lip-sync network hears.
+    """Return the feature of audio that a lip-sync network hears.
 
     Args:
         checkpoint: The network's; None where faces stay as they are.

@@ -23,7 +23,7 @@ class LipsyncSettings(Section):
     autoencoder_checkpoint: str | None = None
     """A file instead of the registry's."""
     audio_encoder: str = "whisper_tiny"
-    """What musetalk_15 hears with: a name of the registry."""
+    """The audio encoder with which musetalk_15 hears: a name of the registry."""
     audio_encoder_checkpoint: str | None = None
     """A file instead of the registry's."""
     precision: PrecisionSetting = "auto"

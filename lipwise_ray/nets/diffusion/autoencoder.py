@@ -41,7 +41,7 @@ class _PositionAttention(Attention):
         return x + found.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
-class _Middle(nn.Module):
+class _ImageMiddle(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.attentions = nn.ModuleList([_PositionAttention(channels)])
@@ -51,7 +51,7 @@ class _Middle(nn.Module):
         return self.resnets[1](self.attentions[0](self.resnets[0](x)))
 
 
-class _DownLevel(nn.Module):
+class _EncoderLevel(nn.Module):
     def __init__(self, c_in: int, channels: int, *, is_last: bool) -> None:
         super().__init__()
         inputs = (c_in, *[channels] * (_LAYERS - 1))
@@ -64,7 +64,7 @@ class _DownLevel(nn.Module):
         return x if self.downsamplers is None else self.downsamplers[0](x)
 
 
-class _UpLevel(nn.Module):
+class _DecoderLevel(nn.Module):
     def __init__(self, c_in: int, channels: int, *, is_last: bool) -> None:
         super().__init__()
         inputs = (c_in, *[channels] * _LAYERS)
@@ -82,10 +82,10 @@ class _Encoder(nn.Module):
         super().__init__()
         self.conv_in = nn.Conv2d(3, channels[0], 3, padding=1)
         self.down_blocks = nn.ModuleList(
-            _DownLevel(before, count, is_last=level == len(channels) - 1)
+            _EncoderLevel(before, count, is_last=level == len(channels) - 1)
             for level, (before, count) in enumerate(pairwise((channels[0], *channels)))
         )
-        self.mid_block = _Middle(channels[-1])
+        self.mid_block = _ImageMiddle(channels[-1])
         self.conv_norm_out = nn.GroupNorm(NORM_GROUPS, channels[-1], eps=_EPS)
         self.conv_out = nn.Conv2d(channels[-1], 2 * LATENT_CHANNELS, 3, padding=1)
 
@@ -101,9 +101,9 @@ class _Decoder(nn.Module):
         super().__init__()
         rising = channels[::-1]
         self.conv_in = nn.Conv2d(LATENT_CHANNELS, rising[0], 3, padding=1)
-        self.mid_block = _Middle(rising[0])
+        self.mid_block = _ImageMiddle(rising[0])
         self.up_blocks = nn.ModuleList(
-            _UpLevel(before, count, is_last=level == len(channels) - 1)
+            _DecoderLevel(before, count, is_last=level == len(channels) - 1)
             for level, (before, count) in enumerate(pairwise((rising[0], *rising)))
         )
         self.conv_norm_out = nn.GroupNorm(NORM_GROUPS, channels[0], eps=_EPS)

@@ -44,7 +44,7 @@ class UNetShape:
     context_channels: int = 384
 
 
-class _Level(nn.Module):
+class _UNetLevel(nn.Module):
     """Layers of one image size: each a residual block, attention, and attention over frames where there are some."""
 
     def __init__(self, inputs: Sequence[int], channels: int, shape: UNetShape, *, has_attention: bool) -> None:
@@ -65,13 +65,13 @@ class _Level(nn.Module):
         return x if self.motion_modules is None else self.motion_modules[index](x, frames)
 
 
-class _DownLevel(_Level):
+class _UNetDownLevel(_UNetLevel):
     def __init__(self, c_in: int, channels: int, shape: UNetShape, *, is_last: bool) -> None:
         super().__init__((c_in, *[channels] * (_LAYERS - 1)), channels, shape, has_attention=not is_last)
         self.downsamplers = None if is_last else nn.ModuleList([Downsample(channels)])
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> list[Tensor]:
-        """Return what every layer makes, the last of them the input of the next level."""
+        """Return the features that every layer makes, the last of them the input of the next level."""
         made: list[Tensor] = []
         for index in range(_LAYERS):
             x = self.layer(index, x, time, context, frames)
@@ -81,7 +81,7 @@ class _DownLevel(_Level):
         return made
 
 
-class _UpLevel(_Level):
+class _UNetUpLevel(_UNetLevel):
     def __init__(
         self, c_in: int, skips: Sequence[int], channels: int, shape: UNetShape, *, is_first: bool, is_last: bool
     ) -> None:
@@ -97,7 +97,7 @@ class _UpLevel(_Level):
         return x if self.upsamplers is None else self.upsamplers[0](x)
 
 
-class _Middle(nn.Module):
+class _UNetMiddle(nn.Module):
     def __init__(self, channels: int, shape: UNetShape) -> None:
         super().__init__()
         time_channels = _TIME_FACTOR * shape.channels[0]
@@ -143,10 +143,10 @@ class LatentUNet(nn.Module):
         self.conv_in = nn.Conv2d(shape.c_in, first, 3, padding=1)
         self.time_embedding = _TimeEmbedding(first)
         self.down_blocks = nn.ModuleList(
-            _DownLevel(before, count, shape, is_last=level == deepest)
+            _UNetDownLevel(before, count, shape, is_last=level == deepest)
             for level, (before, count) in enumerate(pairwise((first, *channels)))
         )
-        self.mid_block = _Middle(channels[-1], shape)
+        self.mid_block = _UNetMiddle(channels[-1], shape)
         skips = [first]
         for level, count in enumerate(channels):
             skips += [count] * (_LAYERS if level == deepest else _LAYERS + 1)
@@ -154,7 +154,9 @@ class LatentUNet(nn.Module):
         self.up_blocks = nn.ModuleList()
         for level, (before, count) in enumerate(pairwise((rising[0], *rising))):
             joined = [skips.pop() for _ in range(_LAYERS + 1)]
-            self.up_blocks.append(_UpLevel(before, joined, count, shape, is_first=level == 0, is_last=level == deepest))
+            self.up_blocks.append(
+                _UNetUpLevel(before, joined, count, shape, is_first=level == 0, is_last=level == deepest)
+            )
         self.conv_norm_out = ClipGroupNorm(first, _EPS)
         self.conv_out = nn.Conv2d(first, shape.c_out, 3, padding=1)
 

@@ -45,7 +45,7 @@ class HeardWindows:
         self._steps = timed_starts(timeline.pts, timeline.time_base, offset_ms, feature.rate_hz)
 
     def of(self, number: int, parts: Sequence[int]) -> F32Array:
-        """Return what a face hears in an output frame.
+        """Return the window of audio that a face gets in an output frame.
 
         Args:
             number: Number of the frame.
