@@ -123,7 +123,7 @@ def test_attention_over_frames_keeps_positions_apart() -> None:
     moved = (own(other, frames=4) - own(x, frames=4)).abs().amax(dim=1)[[0, 2, 3]]
     assert float(moved[:, 3, 5].min()) > 1e-5
     moved[:, 3, 5] = 0
-    assert float(moved.max()) < 1e-6
+    assert float(moved.max()) < 1e-5  # float32: products of other shapes add up in another order
 
 
 @torch.inference_mode()
