@@ -29,6 +29,7 @@ from lipwise_ray.runs.report import Report
 from lipwise_ray.scheduler.engine import Engine, Outcome, WorkerSlot
 from lipwise_ray.scheduler.task import Lane, Task, TaskResult
 from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.shapes import WorkerMemory
 from lipwise_ray.values import Json
 
 PASSTHROUGH = 'lipsync.model="passthrough"'
@@ -44,6 +45,7 @@ class Instant:
         self._task: Task | None = None
         self.capabilities: list[RenderCapabilities] = []
         self.fallbacks: list[str] = []
+        self.memory: list[WorkerMemory] = []
 
     def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None: ...
     def want(self, backlog: Mapping[Lane, int]) -> None: ...

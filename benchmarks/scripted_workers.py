@@ -41,6 +41,7 @@ from lipwise_ray.scheduler.engine import Outcome, WorkerSlot
 from lipwise_ray.scheduler.task import ALL_LANES, Lane, Task, TaskResult
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.shapes import WorkerMemory
 from lipwise_ray.values import Json, Span
 
 CHUNK_FRAMES = 250
@@ -100,6 +101,7 @@ class ScriptedWorkers:
     gpu_bytes: int = 0
     capabilities: list[RenderCapabilities] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
+    memory: list[WorkerMemory] = field(default_factory=list)
     clock_s: float = 0.0
     _idle: dict[Lane, dict[str, WorkerSlot]] = field(default_factory=dict)
     _ends: list[tuple[float, int, WorkerSlot, Task]] = field(default_factory=list)

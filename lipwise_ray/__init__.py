@@ -9,6 +9,8 @@ TYPE_CHECKING = False  # as `typing` has it, which would be looked for beside th
 
 if TYPE_CHECKING:
     from lipwise_ray.api import dub, evaluate, nightly, submit
+    from lipwise_ray.credentials.claim import UsedModel
+    from lipwise_ray.credentials.verification import FileCredentials, SignedAction, SignedIngredient, verify
     from lipwise_ray.errors import (
         AudioError,
         DisconnectedError,
@@ -72,6 +74,7 @@ __all__ = [
     "FaceError",
     "FaceFacts",
     "FacesFacts",
+    "FileCredentials",
     "FrameFacts",
     "InputError",
     "InspectionFacts",
@@ -99,6 +102,8 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SetupError",
+    "SignedAction",
+    "SignedIngredient",
     "SpeechFacts",
     "SpokenSegment",
     "StateError",
@@ -107,6 +112,7 @@ __all__ = [
     "SyncFacts",
     "TransientError",
     "Unusable",
+    "UsedModel",
     "WeightsError",
     "diarise",
     "dub",
@@ -115,6 +121,7 @@ __all__ = [
     "load_settings",
     "nightly",
     "submit",
+    "verify",
 ]
 
 _HOMES = {
@@ -123,6 +130,13 @@ _HOMES = {
         "evaluate",
         "nightly",
         "submit",
+    ),
+    "lipwise_ray.credentials.claim": ("UsedModel",),
+    "lipwise_ray.credentials.verification": (
+        "SignedAction",
+        "SignedIngredient",
+        "FileCredentials",
+        "verify",
     ),
     "lipwise_ray.pipeline.analysis.speaker_diarisation": ("Diarisation",),
     "lipwise_ray.pipeline.quality.inspection_facts": (

@@ -7,6 +7,7 @@ function, and to the log `lipwise_ray`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -162,7 +163,10 @@ def dub(
 
     runner = RowsRunner(source, models, logged(tell), stop)
     state_root = state_address(_text(state), run_settings, target)
-    report = runner.end(runner.dub(rows, out_root, state_root, verify=verify), writes_page=False)
+    request = request_for("dub", [str(video), *([] if audio is None else [str(audio)]), target], source)
+    if request is not None:
+        request = replace(request, text=text, voice=voice, language=language, start_s=start_s, end_s=end_s)
+    report = runner.end(runner.dub(rows, out_root, state_root, request, verify=verify), writes_page=False)
     if not ended:
         happened = f"stopped before its end ({report.stopped or 'asked'})"
         raise EngineError("stopped", target, got=happened, do="Call it again to go on")

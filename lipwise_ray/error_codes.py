@@ -1,7 +1,4 @@
-"""Every error code, by the source: what raises it, and what its messages say.
-
-``python -m lipwise_ray.error_codes > ERRORS.md`` makes the document.
-"""
+"""Every error code, by the source: what raises it, and what its messages say."""
 
 from __future__ import annotations
 
@@ -38,15 +35,6 @@ _WRONG, _CELL = "wrong", "cell"
 _FILLED = "..."
 _SEVERAL_FILLED = re.compile(r"(?:\.\.\.){2,}")
 _RAISING = re.compile(rf"\b(?:\w+Error|{_OUTCOME}|{_WRONG})\(")
-_HEAD = """# Error codes
-
-Made from the source by `python -m lipwise_ray.error_codes > ERRORS.md`. A code is one class's alone, and stays
-what it is. `*` stands for a part that is filled in. Those of an attempt are of workers that
-died, stood still or failed inside.
-
-| code | class | whose |
-|---|---|---|
-"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,14 +87,6 @@ def _raised(package: Path, holding: str = "") -> Iterator[Raised]:
         text = path.read_text("utf-8")
         if holding in text and _RAISING.search(text):
             yield from _codes_in(ast.parse(text), path.relative_to(package).as_posix())
-
-
-def table(found: list[Raised]) -> str:
-    """Return the codes as a document."""
-    lines = [
-        f"| `{code}` | {kind} | {whose(code, kind)} |" for code, kind in sorted({(one.code, one.kind) for one in found})
-    ]
-    return _HEAD + "\n".join(lines) + "\n"
 
 
 def whose(code: str, kind: str) -> str:
@@ -232,7 +212,3 @@ def _texts(node: ast.expr, constants: dict[str, ast.expr], where: str) -> Iterat
             return
         case _:
             raise ValueError(f"{where}: {ast.unparse(node)} is no code: one is written where it is raised")
-
-
-if __name__ == "__main__":
-    print(table(find_codes()), end="")  # noqa: T201  # the document

@@ -11,9 +11,10 @@ class ExitCode(IntEnum):
     """Exit code of a command: the way it ended."""
 
     DONE = 0
-    """Every row is done."""
+    """Every row is done. Of `verify`: every file is the one that was signed."""
     ROWS_FAILED = 1
-    """The run went to its end; some rows failed, more than was allowed for."""
+    """The run went to its end; some rows failed, more than was allowed for. Of `verify`: a file is unsigned, changed or
+    unreadable, or its signer is not one of those that are trusted."""
     CANNOT_START = 2
     """Usage, settings, weights, state or workers: nothing could start, and will not until that is put right."""
     STOPPED = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from lipwise_ray.backends.ray.environment import guard_local_ray
+
+# The certificate that signs what tests make, in their processes too, is none of the user's.
+_SETTINGS_FOLDER = tempfile.TemporaryDirectory(prefix="lipwise-config-")
+os.environ["XDG_CONFIG_HOME"] = _SETTINGS_FOLDER.name
 
 # Before any test imports ray: it reads its authentication mode on import.
 guard_local_ray()

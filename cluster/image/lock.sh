@@ -29,7 +29,7 @@ compile --no-deps --index-url "${TORCH_CPU_INDEX:-https://download.pytorch.org/w
 compile torch.in --output-file torch-gpu.lock
 gpu=$(names torch-gpu.lock | grep -E '^(torch|triton|nvidia-.*|cuda-.*)$')
 # shellcheck disable=SC2046,SC2086
-compile ../../pyproject.toml more.in --extra asr --extra cluster --extra s3 --extra vad --constraint torch.in \
+compile ../../pyproject.toml more.in --extra asr --extra cluster --extra eval --extra parquet --extra s3 --extra vad --constraint torch.in \
     $(leave_out $gpu) --output-file requirements.lock
 sed -n 's/^\([a-z0-9._-]*==[^ ]*\) .*/\1/p' requirements.lock >requirements.tmp
 # shellcheck disable=SC2046

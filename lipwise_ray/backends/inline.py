@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from lipwise_ray.backends.devices import has_cuda, no_gpu_here
+from lipwise_ray.backends.own_memory import own_memory
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
 from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.scheduler.engine import Outcome, WorkerSlot, failure_of
 from lipwise_ray.scheduler.task import Lane, Task
 from lipwise_ray.scheduler.worker_protocol import Capabilities
 from lipwise_ray.settings.model import EngineSettings
+from lipwise_ray.state.shapes import WorkerMemory
 
 _WORKER = "inline"
 _NODE = "here"
@@ -73,6 +75,11 @@ class InlineEngine:
         import torch  # which the worker has loaded
 
         return torch.cuda.max_memory_reserved()
+
+    @property
+    def memory(self) -> list[WorkerMemory]:
+        """Memory of this process."""
+        return [own_memory(_WORKER, _NODE)]
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Load the models."""

@@ -1,12 +1,13 @@
 """Request that `retry` runs: a state holds it; it is checked, shown, and never more than its own words say.
 
-A state may lie where others can write. So what is run again is rebuilt from a typed record, `submit` and `evaluate` are
-all there is, and a state does not choose whose code, checkpoints and places are trusted.
+A state may lie where others can write. So what is run again is rebuilt from a typed record, `submit`, `evaluate` and
+`dub` are all there is, and a state does not choose whose code, checkpoints and places are trusted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from typing import Any, NoReturn, cast
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import evaluate, jobs
+from lipwise_ray.cli import dub, evaluate, jobs
 from lipwise_ray.errors import StateError
 from lipwise_ray.printable import on_one_line
 from lipwise_ray.settings.model import Settings
@@ -29,7 +30,11 @@ from lipwise_ray.storage.redact import GONE, redact
 _FLAGS = {"--json": "as_json", "--verify": "verify"}
 _PLACES = ("paths.schemes", "paths.hosts", "paths.roots", "paths.models", "paths.mirror", "paths.scratch")
 _FETCHING = ("paths.downloader", "paths.cookies")
-_TRUSTED = ("engine.address", "engine.metrics_file", "asr.model", "tts.command", "tts.model", *_FETCHING, *_PLACES)
+_SIGNING = tuple(f"marking.{key}" for key in ("certificate", "key", "sign_command", "timestamp_authority", "folder"))
+_TRUSTED = (
+    *("engine.address", "engine.metrics_file", "asr.model", "tts.command", "tts.model"),
+    *(*_FETCHING, *_SIGNING, *_PLACES),
+)
 _OWN_RAYS = ("local", "auto")
 
 
@@ -72,6 +77,21 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool, address
         )
     typer.echo(redact(f"running again in {shown_words([folder])}: {command}"), err=True)
     job = Path(request.job) if request.job is not None else None
+    if request.verb == "dub":
+        dub.dub(
+            request.files[0],
+            request.files[1:],
+            text=request.text,
+            voice=request.voice,
+            language=request.language,
+            start=_option(request.start_s or None),
+            end=_option(request.end_s),
+            job=job,
+            assignments=_assignments(request) or None,
+            preset=request.preset,
+            state=state,
+        )
+        return
     if request.verb == "evaluate":
         evaluate.videos(
             request.files,
@@ -139,13 +159,35 @@ def words_of(request: Request, state: str) -> list[str]:
     words: list[str] = [request.verb]
     told = {"job": request.job, "preset": request.preset, "out": request.out, "address": request.address}
     told |= {"shard": request.shard}
+    if request.verb == "dub":
+        told |= {
+            "out": None,
+            "address": None,
+            "text": request.text,
+            "voice": request.voice,
+            "language": request.language,
+        }
+        told |= {"start": _option(request.start_s or None), "end": _option(request.end_s)}
     words += [f"--{name}={value}" for name, value in told.items() if value is not None]
-    words += [f"--set={text}" for text in request.assignments]
+    words += [f"--set={text}" for text in _assignments(request)]
     words += [f"--reference={text}" for text in request.references]
-    words += [f"--workers={request.workers}"] if request.workers is not None else []
+    words += [f"--workers={request.workers}"] if request.workers is not None and request.verb != "dub" else []
     words += [f"--fail-above={request.fail_above:g}"] if request.fail_above else []
     words += [option for option, name in _FLAGS.items() if getattr(request, name)]
     return [*words, f"--state={state}", "--", *request.files]
+
+
+def _assignments(request: Request) -> list[str]:
+    """Return single settings; those of `dub` hold what other commands have options for."""
+    if request.verb != "dub":
+        return request.assignments
+    address = [] if request.address is None else [f"engine.address={json.dumps(request.address)}"]
+    workers = [] if request.workers is None else [f"engine.workers={request.workers}"]
+    return [*request.assignments, *address, *workers]
+
+
+def _option(seconds: float | None) -> str | None:
+    return None if seconds is None else str(seconds)
 
 
 def shown_words(words: list[str]) -> str:

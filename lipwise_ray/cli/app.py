@@ -35,6 +35,7 @@ from lipwise_ray.cli import (
     status,
     synth,
     train,
+    verify,
 )
 from lipwise_ray.cli.logs import LogLevel, log_from
 from lipwise_ray.cli.terminal import all_arrived, print_plainly
@@ -93,6 +94,7 @@ app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
 app.command("preview")(preview.preview)
 app.command("inspect")(inspect.inspect)
+app.command("verify")(verify.verify)
 app.command("diarise")(diarise.diarise)
 app.command("settings")(settings.settings)
 app.command("status")(status.status)

@@ -79,6 +79,8 @@ def _validated(
             typer.echo(json.dumps(asdict(finding)))
         else:
             typer.echo(finding.message if finding.line else f"{finding.message} Needed by {finding.rows} rows.")
+    for warning in validation.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     return loaded.good + loaded.bad - validation.bad, validation.bad, validation.lacking
 
 
@@ -105,6 +107,7 @@ def plan(
         registry_of,
         state_address,
     )
+    from lipwise_ray.runs.stretched_length import unmoved_background
 
     source = lipwise_ray.load_settings(preset, job=job, assignments=assignments or ())
     settings = source.for_run()
@@ -129,6 +132,9 @@ def plan(
             typer.echo(f"error: {row.where}: {error}", err=True)
             bad += 1
             continue
+        warning = unmoved_background(row, source.for_row(row))
+        if warning is not None:
+            typer.echo(f"warning: {row.where}: {warning}", err=True)
         frames, seconds = frames + estimate.frames, seconds + estimate.seconds
         if as_json:
             typer.echo(

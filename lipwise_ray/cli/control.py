@@ -11,6 +11,7 @@ import typer
 
 from lipwise_ray.cli import again, cluster, setup
 from lipwise_ray.cli.again import shown_words
+from lipwise_ray.cli.completed_ids import quarantined_jobs, quarantined_tasks, state_rows
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.errors import SettingsError, StateError
 from lipwise_ray.settings.model import Settings
@@ -22,7 +23,10 @@ State = Annotated[str, typer.Argument(help="The state: a folder or an address.")
 def retry(
     state: State,
     *,
-    job: Annotated[str | None, typer.Option("--job", help="Only what this job has in quarantine.")] = None,
+    job: Annotated[
+        str | None,
+        typer.Option("--job", help="Only what this job has in quarantine.", autocompletion=quarantined_jobs),
+    ] = None,
     quarantined: Annotated[
         bool, typer.Option("--quarantined", help="Take everything out of quarantine (the default without --job).")
     ] = False,
@@ -33,11 +37,12 @@ def retry(
     ] = False,
     address: setup.Address = None,
 ) -> None:
-    """Take tasks out of quarantine and run the latest submit or evaluate of the state again, where it was run.
+    """Take tasks out of quarantine and run the latest submit, evaluate or dub of the state again, where it was run.
 
-    Of several shards with rows to do none is run: which they are is said.
+    What a service has in quarantine is its own to run: this says so. Of several shards with rows to do none is run:
+    which they are is said.
     """
-    from lipwise_ray.state import quarantine
+    from lipwise_ray.state import layout, quarantine
     from lipwise_ray.state.overview import latest_run, shards_to_do
     from lipwise_ray.state.shards import refuse_if_any_held
     from lipwise_ray.state.store import open_store
@@ -55,9 +60,12 @@ def retry(
         return
     latest = latest_run(store)
     request = latest and (latest.request or again.request_of(latest.command or []))
+    if request is None and store.names(layout.SERVICE_JOBS):
+        typer.echo("these rows are a service's: it runs them. Retry what failed in its studio, under Queue")
+        return
     if latest is None or request is None:
         other = f"the latest was {shown_words(latest.command[:2])}" if latest and latest.command else "it has none"
-        happened = f"no run of submit or evaluate to run again; {other}"
+        happened = f"no run of submit, evaluate or dub to run again; {other}"
         raise StateError("no_command", state, got=happened, do="Run it again yourself")
     shards = shards_to_do(store)
     if len(shards) > 1:
@@ -79,7 +87,10 @@ def cancel(
         str, typer.Argument(help="The state: a folder or an address. With --address: a run's id.", metavar="STATE")
     ],
     name: Annotated[
-        str | None, typer.Argument(help="A row's id or a job's; the whole run without it.", metavar="[ROW]")
+        str | None,
+        typer.Argument(
+            help="A row's id or a job's; the whole run without it.", metavar="[ROW]", autocompletion=state_rows
+        ),
     ] = None,
     *,
     address: cluster.Dashboard = None,
@@ -110,7 +121,12 @@ def cancel(
 
 def reproduce(
     state: State,
-    task: Annotated[str, typer.Argument(help="The task of a dead letter, as `lipwise-ray status` shows it.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="The task of a dead letter, as `lipwise-ray status` shows it.", autocompletion=quarantined_tasks
+        ),
+    ],
     *,
     trust: Annotated[
         bool, typer.Option("--trust", help="Take checkpoints and allowed places from the state too.")

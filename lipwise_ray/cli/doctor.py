@@ -112,6 +112,7 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     if not {"auto", *opening}.intersection(codecs):
         yield False, "encoder", f"encode.codec = {', '.join(codecs)}: does not open here. Choose one of those above"
     yield downloader_line(settings)
+    yield signing_line(settings)
     yield from _weights(settings)
 
 
@@ -127,6 +128,25 @@ def downloader_line(settings: Settings) -> node_checks.NodeCheck:
         is_needed = settings.paths.downloader != "none"
         do = "Run `pip install 'lipwise-ray[web]'`" if is_needed else "Only paths.downloader needs it, the extra `web`"
         return not is_needed, "yt-dlp", f"not installed. {do}"
+
+
+def signing_line(settings: Settings) -> node_checks.NodeCheck:
+    """Return the signer of delivered files; that there is none is a fault only where a job asks for it.
+
+    Args:
+        settings: The job's.
+    """
+    from lipwise_ray.credentials.signer import signer_of
+
+    marking = settings.marking
+    if marking.c2pa == "off":
+        return True, "signing", "off (marking.c2pa)"
+    try:
+        signer = signer_of(marking)
+    except LipwiseError as error:
+        return not marking.is_needed, "signing", f"outputs are not signed: {error}"
+    trust = ": self-made, on nobody's list of trusted ones" if signer.is_self_made else ""
+    return True, "signing", f"by {signer.name.name} ({signer.algorithm}{trust}), {signer.certificate}"
 
 
 def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.NodeCheck]:

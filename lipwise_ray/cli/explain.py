@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lipwise_ray.cli.completed_ids import codes
+
 if TYPE_CHECKING:
     from lipwise_ray.explanation import Exit, Explanation
 
@@ -22,6 +24,7 @@ def explain(
         typer.Argument(
             help="An error code, such as no_audio, or an exit code, such as 3. All error codes without.",
             metavar="[CODE]",
+            autocompletion=codes,
         ),
     ] = None,
     *,

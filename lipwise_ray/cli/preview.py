@@ -10,12 +10,13 @@ import typer
 
 import lipwise_ray
 from lipwise_ray.cli import setup
+from lipwise_ray.cli.completed_ids import manifest_rows
 from lipwise_ray.cli.stopping import StopFlag
 
 
 def preview(
     manifest: setup.ManifestFile,
-    row: Annotated[str, typer.Argument(help="Id of the row.")],
+    row: Annotated[str, typer.Argument(help="Id of the row.", autocompletion=manifest_rows)],
     *,
     at_s: Annotated[
         float, typer.Option("--at", min=0.0, help="Where it begins, in seconds of the finished output.", metavar="S")

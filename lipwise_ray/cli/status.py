@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lipwise_ray.cli import cluster, setup
+from lipwise_ray.cli.completed_ids import state_rows
 from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.errors import OutputError, SettingsError, StateError
 from lipwise_ray.storage.address import is_local
@@ -69,7 +70,7 @@ def _lines(state: Overview) -> Iterator[str]:
 
 def tracks(
     state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
-    row: Annotated[str, typer.Argument(help="Id of a row of the latest runs.")],
+    row: Annotated[str, typer.Argument(help="Id of a row of the latest runs.", autocompletion=state_rows)],
     target: Annotated[Path, typer.Argument(help="The .npz file to write.")],
 ) -> None:
     """Export the face tracks of a row's video, to look at, edit, and give back in the tracks column."""

@@ -168,7 +168,7 @@ def parse_selection_rule(text: str) -> SelectionRule:
         "faces",
         got=f"{text[:100]!r} is no rule for choosing faces",
         must=f"one is {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N, at:FRAME,X,Y or box:top,bottom,left,right",
-        do="See the table of options in the README",
+        do="lipwise-ray inspect FILE lists the people of a video",
     )
 
 

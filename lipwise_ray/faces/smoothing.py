@@ -8,7 +8,7 @@ import numpy as np
 
 from lipwise_ray.faces.detections import LANDMARKS
 from lipwise_ray.faces.tracks import Tracks
-from lipwise_ray.values import F32Array, I64Array
+from lipwise_ray.values import F32Array, F64Array, I64Array
 
 _REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
 
@@ -33,20 +33,37 @@ def smooth(tracks: Tracks, radius_frames: int) -> Tracks:
 
 
 def _fitted(values: F32Array, radius: int) -> F32Array:
-    # Drivers, which load no networks, are spared what these load.
-    from scipy.ndimage import convolve1d
-    from scipy.signal import savgol_coeffs
-
     radius = min(radius, (len(values) - 1) // 2)
     found = values.astype(np.float64)
     for half in range(2, radius):  # three frames are a parabola themselves
-        weights, width = savgol_coeffs(2 * half + 1, 2), 2 * half + 1
+        weights, width = parabola_weights(half), 2 * half + 1
         for begin in (0, len(values) - width):
             found[begin + half] = weights @ values[begin : begin + width]
     if radius > 1:
-        weights = savgol_coeffs(2 * radius + 1, 2)
-        found[radius : len(values) - radius] = convolve1d(values, weights, axis=0)[radius : len(values) - radius]
+        found[radius : len(values) - radius] = _middles(values.astype(np.float64), radius)
     return found.astype(np.float32)
+
+
+def parabola_weights(radius: int) -> F64Array:
+    """Fit a parabola to ``2 * radius + 1`` values: weights whose sum of products is its middle.
+
+    Args:
+        radius: At least 1.
+
+    Source: as `scipy.signal.savgol_coeffs` of that width and order 2, whose package takes half a second to load.
+    """
+    powers = np.arange(radius, -radius - 1, -1.0) ** np.arange(3)[:, None]
+    return np.asarray(np.linalg.lstsq(powers, np.array([1.0, 0.0, 0.0]), rcond=None)[0], np.float64)
+
+
+def _middles(values: F64Array, radius: int) -> F64Array:
+    """Return the middles of parabolas through all whole windows; pairs are added first, the outermost before others."""
+    weights, count = parabola_weights(radius), len(values) - 2 * radius
+    found = values[radius : radius + count] * weights[radius]
+    for apart in range(radius, 0, -1):
+        pair = values[radius - apart :][:count] + values[radius + apart :][:count]
+        found += pair * weights[radius - apart]
+    return found
 
 
 def reference_smooth(boxes: I64Array) -> I64Array:

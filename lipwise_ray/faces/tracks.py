@@ -11,6 +11,7 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.colour import COLOURS, mean_colours
+from lipwise_ray.faces.cubic_curve import cubic_curve
 from lipwise_ray.faces.detections import LANDMARKS, Detections
 from lipwise_ray.faces.pairing import best_pairs
 from lipwise_ray.storage.arrays import Array, ArraySpec, read_npz
@@ -358,14 +359,12 @@ def _filled(
     frames = np.arange(start, stop, dtype=np.int64)
 
     def along(values: F32Array) -> F64Array:
-        from scipy.interpolate import CubicHermiteSpline  # drivers, which link no tracks, are spared it
-
         flat = values[members].reshape(len(members), -1).astype(np.float64)
         if len(members) < _CURVED:
             return np.stack([np.interp(frames, seen_frames, column) for column in flat.T], axis=1)
         # Straight lines would cut the corners of a head that nods, as fast as it turns round.
-        curve = CubicHermiteSpline(seen_frames, flat, np.gradient(flat, seen_frames, axis=0))
-        return curve(frames.clip(first, last))
+        slopes = np.asarray(np.gradient(flat, seen_frames, axis=0), np.float64)
+        return cubic_curve(seen_frames, flat, slopes, frames.clip(first, last))
 
     box = along(detections.box)
     landmarks = along(detections.landmarks).reshape(-1, LANDMARKS, 2)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from langcodes import Language
-from langcodes.tag_parser import LanguageTagError
-
 _BIBLIOGRAPHIC = ("matroska", "webm")
 # MOV numbers languages after the Macintosh's list, in which FFmpeg calls some by either code.
 _MOV = """
@@ -23,6 +20,9 @@ def container_language(text: str, container: str) -> str | None:
         container: FFmpeg name of the container: Matroska wants bibliographic codes (``ger``), MP4 terminological ones
             (``deu``), MOV knows a list.
     """
+    from langcodes import Language  # its expressions take a tenth of a second to compile: once the first name is asked
+    from langcodes.tag_parser import LanguageTagError
+
     try:
         language = Language.get(text.strip().replace("_", "-"))
         bibliographic, terminological = language.to_alpha3(variant="B"), language.to_alpha3(variant="T")

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from typing import Any
 
 import numpy as np
 
+from lipwise_ray.errors import SetupError
 from lipwise_ray.values import F32Array
 
 _PEAK = 255.0
 _WINDOW_PX = 11
+
+
+def check_fidelity(where: str) -> None:
+    """Find out whether images can be compared here.
+
+    Args:
+        where: What asks for it, for the message.
+
+    Raises:
+        SetupError: The extra is not installed.
+    """
+    if importlib.util.find_spec("skimage") is None:
+        raise SetupError(
+            "no_extra",
+            where,
+            got="a video cannot be compared with a reference without scikit-image",
+            do="Run `pip install 'lipwise-ray[eval]'`, or leave out the reference",
+        )
 
 
 def mean_square(a: F32Array, b: F32Array) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipwise_ray.errors import WeightsError, is_of_the_machine
+from lipwise_ray.errors import SetupError, WeightsError, is_of_the_machine
 from lipwise_ray.nets.checkpoint import load_state_dict
 from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
@@ -28,12 +28,21 @@ class Inception:
         batch: Images a network call.
 
     Raises:
+        SetupError: The extra is not installed.
         WeightsError: The file holds another network.
     """
 
     def __init__(self, weights: Path, device: str = "cpu", batch: int = _BATCH) -> None:
         declare_torchvision_operators()
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError as error:
+            raise SetupError(
+                "no_extra",
+                "score.inception",
+                got=f"the Fréchet distance cannot be measured: {error}",
+                do="Run `pip install 'lipwise-ray[eval]'` on all machines",
+            ) from error
 
         safe = io.BytesIO()
         torch.save(load_state_dict(weights), safe)  # the library would run whatever a pickle holds

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -32,14 +33,17 @@ def as_csv(rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> bytes
     return data.getvalue()
 
 
-def write_tables(rows: Iterable[FlatRow], csv_file: BinaryIO, lines_file: BinaryIO, parquet_file: BinaryIO) -> None:
+def write_tables(
+    rows: Iterable[FlatRow], csv_file: BinaryIO, lines_file: BinaryIO, parquet_file: BinaryIO | None = None
+) -> None:
     """Write a report's rows as CSV, JSON lines and Parquet side by side: to read them takes as long as a table."""
     waiting, csv_table = iter(rows), _CsvTable(csv_file, columns())
-    with ParquetTable(parquet_file) as parquet_table:
+    with ParquetTable(parquet_file) if parquet_file else nullcontext() as parquet_table:
         while some := list(islice(waiting, _ROWS_A_BATCH)):
             csv_table.add(some)
             lines_file.writelines(_as_json(row).encode("utf-8", "backslashreplace") + b"\n" for row in some)
-            parquet_table.add(some)
+            if parquet_table:
+                parquet_table.add(some)
 
 
 class _CsvTable:

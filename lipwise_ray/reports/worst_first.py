@@ -69,6 +69,7 @@ class WorstCard:
     ways: list[str]
     made: list[str]
     curve: Markup
+    caption: str
     output: str | None
 
 
@@ -80,7 +81,7 @@ def card(row: FlatRow, detail: RowDetail, stills: Stills) -> WorstCard:
         detail: Details of that.
         stills: Gives images of a job.
     """
-    name = str(row["row_id"])
+    name, figure = str(row["row_id"]), _FIGURE_NAMES[_kind(row)][0]
     verdict, is_bad = _verdict(row)
     images = stills(str(row["job_id"])) if row["job_id"] else None
     return WorstCard(
@@ -93,7 +94,8 @@ def card(row: FlatRow, detail: RowDetail, stills: Stills) -> WorstCard:
         ],
         ways=[_way(attempt, str(row["job_id"])) for attempt in detail.attempts],
         made=detail.made.words(),
-        curve=Markup(charts.line(list(detail.curve), f"{_FIGURE_NAMES[_kind(row)][0]} of {name} by second")),
+        curve=Markup(charts.line(list(detail.curve), f"{figure} of {name} by second")),
+        caption=f"{figure[:1].upper()}{figure[1:]} by second",
         output=row["output"],
     )
 
@@ -104,10 +106,10 @@ def _way(attempt: FailedAttempt | MeasuredAttempt, delivered: str) -> str:
     settings = ", ".join(f"{section}.{key} = {value}" for section, key, value in changed)
     if isinstance(attempt, FailedAttempt):
         end = attempt.message
-    else:
-        end = "no LSE-C" if attempt.lse_c is None else f"LSE-C {number(attempt.lse_c)}"
+    else:  # other scorers' figures are no part of attempts
+        end = "" if attempt.lse_c is None else f"LSE-C {number(attempt.lse_c)}"
     mark = " (delivered)" if attempt.job_id == delivered else ""
-    return f"{settings or 'as set'}: {attempt.verdict}, {end}{mark}"
+    return f"{settings or 'as set'}: {', '.join(filter(None, (attempt.verdict, end)))}{mark}"
 
 
 def _verdict(row: FlatRow) -> tuple[str, bool]:

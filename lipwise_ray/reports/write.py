@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -19,7 +21,14 @@ from lipwise_ray.reports.worst_first import Stills
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
 
-NAMES = ("report.html", "results.csv", "results.jsonl", "results.parquet")
+_LOG = logging.getLogger("lipwise_ray")
+_FILES = ("report.html", "results.csv", "results.jsonl")
+_PARQUET = "results.parquet"
+
+
+def file_names() -> tuple[str, ...]:
+    """Names of a report's files, the page first; the last table takes an extra."""
+    return (*_FILES, _PARQUET) if importlib.util.find_spec("pyarrow") else _FILES
 
 
 def write_report(
@@ -87,7 +96,7 @@ def stills_of(store: Store) -> Stills:
 
 
 def write_files(report: RunReport, stills: Stills, folder: Path, costs: Costs | None = None) -> list[Path]:
-    """Write a report's page and tables into a folder, and return their paths, by `NAMES`.
+    """Write a report's page and tables into a folder, and return their paths, by `file_names`.
 
     Args:
         report: The run.
@@ -98,7 +107,9 @@ def write_files(report: RunReport, stills: Stills, folder: Path, costs: Costs | 
     Raises:
         StorageError: The folder cannot be written.
     """
-    paths = [folder / name for name in NAMES]
+    paths = [folder / name for name in file_names()]
+    if len(paths) == len(_FILES):
+        _LOG.info("%s is left out: pyarrow is not installed. Run `pip install 'lipwise-ray[parquet]'`", _PARQUET)
     try:
         with ExitStack() as files:
             page_file, *tables = [files.enter_context(path.open("wb")) for path in paths]
@@ -112,15 +123,15 @@ def write_files(report: RunReport, stills: Stills, folder: Path, costs: Costs | 
 def _write(store: Store, report: RunReport, place: str, folder: Path | None = None, costs: Costs | None = None) -> str:
     with TemporaryDirectory() as temporary:
         paths = write_files(report, stills_of(store), Path(temporary), costs)
-        for name, path in zip(NAMES, paths, strict=True):
+        for path in paths:
             if folder is None:
-                store.put_file(f"{place}/{name}", path)
+                store.put_file(f"{place}/{path.name}", path)
                 continue
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                shutil.move(path, folder / name)
+                shutil.move(path, folder / path.name)
             except OSError as error:
                 raise OutputError(
                     "not_writable", str(folder), got=f"cannot be written: {os_reason(error)}", do="Check the folder"
                 ) from error
-    return str(folder / NAMES[0]) if folder else f"{store.address}/{place}/{NAMES[0]}"
+    return str(folder / _FILES[0]) if folder else f"{store.address}/{place}/{_FILES[0]}"

@@ -19,6 +19,7 @@ from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds, used_seconds
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.pipeline.manifest.speakers import Speaker, detects, has_text, rules_of
 from lipwise_ray.runs.speech_check import speech_end_s
+from lipwise_ray.runs.stretched_length import stretched_s, stretches
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.format import check_format
 from lipwise_ray.state.speeds import latest_speeds
@@ -137,6 +138,8 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         "longest": max(audio_s, video_s),
         "fit": fitted_s["audio" if row.speakers or (row.script and row.script.file) else timing.fit],
     }
+    if stretches(row, settings):
+        lengths_s["fit"] = stretched_s(row, settings, video_s, media, lambda one: _audio_s(one, settings, media))
     length_s = lengths_s["audio" if is_still else timing.length]
     frames = max(1, round_half_up(length_s * rate))
     scan_frames = (
@@ -152,9 +155,13 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
 
 def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
     """Return the end of a speaker's audio in seconds, by its container."""
+    length_s = _audio_s(speaker, settings, media)
+    return Fraction(speaker.start_s) + length_s if speaker.end_s is None else Fraction(speaker.end_s)
+
+
+def _audio_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
+    """Return the length of a speaker's audio in seconds, by its container."""
     file = media.local(speaker.audio, media.identity(speaker.audio))
     probe_audio(file, settings.limits, split_choice(speaker.audio)[1])
-    if speaker.end_s is not None:
-        return Fraction(speaker.end_s)
     with open_input(file) as container:
-        return Fraction(speaker.start_s) + Fraction(container.duration or 0, _MICROSECONDS)
+        return Fraction(container.duration or 0, _MICROSECONDS)

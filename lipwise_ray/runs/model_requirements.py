@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.metrics.fidelity import check_fidelity
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
@@ -176,8 +177,11 @@ class ModelRequirements:
         """Return the checkpoints that measure a row's video, and by figure why what is not installed cannot be told.
 
         Raises:
+            SetupError: It is to be compared with a reference, and what does that is not installed.
             WeightsError: A checkpoint is damaged, or one without which nothing can be told is not installed.
         """
+        if row.reference is not None:
+            check_fidelity(row.where)
         facts = RowFacts(
             needs_detector=needs_detector(rules_of((), settings), row.tracks),
             has_reference=row.reference is not None,

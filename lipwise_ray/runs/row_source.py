@@ -119,6 +119,9 @@ class RowSource:
         if self._paths is None:
             self._paths = self.source.for_run().paths
         may_read_the_same = job.settings.paths == self._paths
+        signed = done.result.c2pa
+        if signed is not None and signed.side_car is not None:
+            return None  # there is a second file to look for
         if seen is None or len(addresses) != len(done.inputs) or not may_read_the_same:
             return None
         known = KnownRow(job.output_address, seen, tuple(zip(addresses, done.inputs, strict=True)))

@@ -15,7 +15,7 @@ from lipwise_ray.storage.redact import scrub
 
 
 def request_for(
-    verb: Literal["submit", "evaluate"],
+    verb: Literal["submit", "evaluate", "dub"],
     files: Sequence[str],
     settings: LoadedSettings,
     *,
@@ -30,7 +30,7 @@ def request_for(
 
     Args:
         verb: The command.
-        files: The manifest, or videos.
+        files: The manifest, or videos, or what `dub` is told.
         settings: Of the run.
         references: What videos are compared with.
         job: The settings file that the one of `settings` is a copy of; None where it is none.

@@ -47,7 +47,7 @@ def cue_problems(row: Row, settings: Settings, checkpoints: Checkpoints, media: 
         media: Opens its inputs; a file that lies elsewhere is fetched, for it is small.
     """
     try:
-        voices = [cue.voice for cue in _cues_of(row, media) if cue.voice]
+        voices = [cue.voice for cue in cues_of(row, media) if cue.voice]
         _check_voices(voices, row, settings, checkpoints)
     except LipwiseError as error:
         yield media.named(error)
@@ -63,18 +63,28 @@ def speech_end_s(row: Row, media: Media) -> Fraction:
     Raises:
         InputError: Its file of cues cannot be used.
     """
-    cues = _cues_of(row, media)
-    ends_s = [Fraction(cue.start_s) + _length_s(cue.text) for cue in cues]
-    ends_s += [Fraction(one.start_s) + _length_s(one.text) for one in row.speakers if one.text]
-    ends_s += [_length_s(row.script.text)] if row.script else []
+    cues = cues_of(row, media)
+    ends_s = [Fraction(cue.start_s) + speech_s(cue.text) for cue in cues]
+    ends_s += [Fraction(one.start_s) + speech_s(one.text) for one in row.speakers if one.text]
+    ends_s += [speech_s(row.script.text)] if row.script else []
     return max(ends_s)
 
 
-def _length_s(text: str) -> Fraction:
+def speech_s(text: str) -> Fraction:
+    """Guess the length of a text's speech in seconds."""
     return Fraction(len(text), _CHARACTERS_A_SECOND)
 
 
-def _cues_of(row: Row, media: Media) -> tuple[Cue, ...]:
+def cues_of(row: Row, media: Media) -> tuple[Cue, ...]:
+    """Read a row's file of cues; nothing for a row without one.
+
+    Args:
+        row: The row.
+        media: Opens its inputs; a file that lies elsewhere is fetched, for it is small.
+
+    Raises:
+        InputError: The file cannot be used.
+    """
     file = row.script.file if row.script else None
     return read_cues(media.local(file, media.identity(file))) if file else ()
 

@@ -26,6 +26,7 @@ from lipwise_ray.pipeline.manifest.speakers import portraits, rules_of
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.speech_check import cue_problems
+from lipwise_ray.runs.stretched_length import unmoved_background
 from lipwise_ray.runs.work import Dubbing, RunFacts
 from lipwise_ray.settings.model import LimitsSettings, Settings
 from lipwise_ray.storage.address import is_web
@@ -76,6 +77,8 @@ class Validation:
         self._known = lru_cache(_MOST_KNOWN_FILES)(self._problem_of)
         self.bad = 0
         """Rows that cannot be done whatever is installed, of those that were looked at."""
+        self.warnings: list[str] = []
+        """Warnings of rows that can be done, and may not become what somebody expects; each says where."""
         self.lacking = 0
         """Checkpoints that cannot be used."""
 
@@ -101,6 +104,9 @@ class Validation:
         except LipwiseError as error:
             yield error
             return
+        warning = unmoved_background(row, settings)
+        if warning is not None:
+            self.warnings.append(f"{row.where}: {warning}")
         if self._media is None:
             return
         told, source = settings.limits.model_dump_json(), settings.source

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from lipwise_ray.credentials.signer import check_signing
 from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.media.join import codecs_for, container_for
@@ -14,6 +15,7 @@ from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.pipeline.dubbing.background import check_mixable
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, choose
 from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.labelled import check_label
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
@@ -113,7 +115,8 @@ class Dubbing:
         self.out, self.state = normal(self.out), normal(self.state)
 
     def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
-        """Return the checkpoints that dub a row."""
+        """Return the checkpoints that dub a row, once its output can be signed where it has to be."""
+        check_signing(settings.marking)
         return requirements.of(settings, row)
 
     def flow(
@@ -128,6 +131,7 @@ class Dubbing:
         """Return the flow that dubs a row."""
         codecs_for(settings.encode.codecs, container_for(Path(row.output)))
         check_mixable(settings, row.background)
+        check_label(settings.marking)
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, got=f"{output} leads out of {self.out}, by way of a link")

@@ -18,6 +18,7 @@ from lipwise_ray.errors import (
 )
 from lipwise_ray.scheduler.task import Blame, Failure, Lane, Task, TaskResult
 from lipwise_ray.scheduler.worker_protocol import Capabilities
+from lipwise_ray.state.shapes import WorkerMemory
 
 _BLAMES: dict[type[LipwiseError], Blame] = {InputError: "input", SetupError: "setup", StorageError: "storage"}
 
@@ -90,6 +91,11 @@ class Engine(Protocol):
     @property
     def gpu_bytes(self) -> int:
         """The most GPU memory that one worker has reserved."""
+        ...
+
+    @property
+    def memory(self) -> Sequence[WorkerMemory]:
+        """Memory of the workers that told of it lately; none of those that are still beginning."""
         ...
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
 from lipwise_ray.scheduler.admission import Admission
+from lipwise_ray.scheduler.beat import beat_of
 from lipwise_ray.scheduler.cancel_requests import CancelRequests
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import NOTHING_WORKS, Ending
@@ -26,7 +27,6 @@ from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.row_outcome import RowOutcome, RowResult
-from lipwise_ray.state.shapes import record_of
 from lipwise_ray.state.speeds import LATEST_JOBS, JobSpeed, speed_of
 from lipwise_ray.state.store import Store, to_json
 
@@ -378,7 +378,7 @@ class Run:
         self._ticked_s = now
         engine, busy = self.dispatcher.engine, self.dispatcher.leases()
         self.notices.fell_back(engine.fallbacks)
-        self.lease.about = {"running": [record_of(one) for one in busy], "loading": engine.loading}
+        self.lease.about = beat_of(engine, busy)
         try:
             self.dispatcher.meter.now(
                 self.dispatcher.backlog(),

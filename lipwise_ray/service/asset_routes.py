@@ -25,6 +25,7 @@ from lipwise_ray.service.asset_answers import (
 from lipwise_ray.service.asset_page import AssetOrder
 from lipwise_ray.service.asset_record import AssetKind
 from lipwise_ray.service.asset_store import AssetStore
+from lipwise_ray.service.problem_answer import problem_responses
 from lipwise_ray.service.sent_files import SENT_RESPONSES, sent_file
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.upload import Upload
@@ -55,19 +56,24 @@ class AssetRoutes:
         self._links = links
         self._in_use = in_use
         self.router = router = APIRouter(tags=["assets"])
-        router.post("/v2/assets/upload")(self.announce)
+        bodied = (400, 408, 413, 422, 507)
+        router.post("/v2/assets/upload", responses=problem_responses(*bodied))(self.announce)
         router.put(
             f"{UPLOADS}/{{asset_id}}",
             response_model=UploadProgress,
-            responses={202: {"model": UploadProgress, "description": "A part arrived"}},
+            responses={
+                202: {"model": UploadProgress, "description": "A part arrived"},
+                **problem_responses(*bodied, 404, 409),
+            },
         )(self.send)
-        router.get(f"{UPLOADS}/{{asset_id}}")(self.arrived)
-        router.post("/v2/assets", status_code=201)(self.register)
-        router.get("/v2/assets")(self.listed)
-        router.get("/v2/assets/{asset_id}")(self.one)
-        router.delete("/v2/assets/{asset_id}", status_code=204)(self.remove)
+        router.get(f"{UPLOADS}/{{asset_id}}", responses=problem_responses(404))(self.arrived)
+        router.post("/v2/assets", status_code=201, responses=problem_responses(*bodied, 404, 409))(self.register)
+        router.get("/v2/assets", responses=problem_responses(400, 422))(self.listed)
+        router.get("/v2/assets/{asset_id}", responses=problem_responses(404, 409))(self.one)
+        router.delete("/v2/assets/{asset_id}", status_code=204, responses=problem_responses(404, 409))(self.remove)
         path = f"{FILES}/{{asset_id}}"
-        router.get(path, response_class=Response, responses={**SENT_RESPONSES})(self.file)
+        sent = {**SENT_RESPONSES, **problem_responses(404, 409)}
+        router.get(path, response_class=Response, responses=sent)(self.file)
         router.head(path, include_in_schema=False)(self.file)
 
     def announce(self, asked: UploadRequest, request: Request) -> UploadAnswer:

@@ -16,8 +16,7 @@ from typing import BinaryIO
 
 from lipwise_ray.errors import InputError, RequestError
 from lipwise_ray.service.asset_page import AssetOrder, AssetPage, page_of
-from lipwise_ray.service.asset_record import Asset, AssetKind
-from lipwise_ray.service.media_facts import media_facts
+from lipwise_ray.service.asset_record import Asset, AssetKind, MediaFacts
 from lipwise_ray.service.upload import Upload, no_room, refused_by_disk, upload_too_large
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import record_of, typed
@@ -45,15 +44,24 @@ class AssetStore:
         store: The state, for the records.
         folder: Where the files lie; made when missing.
         most_bytes: Largest file.
+        look: Tells the facts of a file, by its contents; raises `MediaError` for one that is no media file.
         clock: Seconds since 1970.
 
     Raises:
         StorageError: The folder or the state refuses.
     """
 
-    def __init__(self, store: Store, folder: Path, most_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        most_bytes: int,
+        look: Callable[[Path], MediaFacts],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
         self._folder = folder.resolve()
+        self._look = look
         self._clock = clock
         self._lock = threading.Lock()
         self._writing: set[str] = set()
@@ -141,6 +149,7 @@ class AssetStore:
         Raises:
             RequestError: Bytes are missing.
             MediaError: It is no media file.
+            TransientError: It cannot be looked at now; it stays, to be completed later.
             StorageError: The disk or the state refuses.
         """
         asset = self.get(asset_id)
@@ -168,6 +177,7 @@ class AssetStore:
         Raises:
             RequestError: It is too large.
             MediaError: It is empty, or no media file.
+            TransientError: It cannot be looked at now.
             StorageError: The disk or the state refuses.
         """
         asset = self._new(name, content_type, None)
@@ -290,7 +300,7 @@ class AssetStore:
     def _take(self, asset: Asset) -> Asset:
         part, whole = self._part(asset.id), self._whole(asset.id)
         try:
-            media = media_facts(part if part.exists() else whole)  # a crash may have come after it was moved
+            media = self._look(part if part.exists() else whole)  # a crash may have come after it was moved
         except InputError:
             self._forget(asset.id)
             raise

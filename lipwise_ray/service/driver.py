@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from typing import BinaryIO
 from lipwise_ray.backends.factory import engine_for, make_engine
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import LipwiseError, StorageError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
 from lipwise_ray.runs.kept_engine import KeptEngine
 from lipwise_ray.runs.progress_events import (
@@ -32,11 +34,13 @@ from lipwise_ray.runs.progress_events import (
     logged,
 )
 from lipwise_ray.runs.run_rows import RowsRunner
-from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.scheduler.ending import ASKED, CANCELLED, NOTHING_WORKS
 from lipwise_ray.scheduler.engine import Engine, failure_of
-from lipwise_ray.service.row_queue import QueuedRow, QueuedRows, RowQueue
+from lipwise_ray.scheduler.task import Failure
+from lipwise_ray.service.held_rows import HeldRows
+from lipwise_ray.service.row_queue import QueuedRows, RowQueue
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
+from lipwise_ray.service.upload_reading import with_uploads
 from lipwise_ray.service.wire import (
     AddRow,
     BeginDriver,
@@ -74,23 +78,27 @@ class Driver:
         self._begin = begin
         self._say = say
         self._queue = RowQueue()
+        self._held = HeldRows(self._take_in, self._refuse, self._note_held)
         source = begin.source
         settings = source.for_run()
         self._reader = RowReader(source, ClientPolicy.of(settings.paths, begin.uploads), begin.out)
         self._store = open_store(begin.state)
         self._engine = KeptEngine(self._made)
-        allowed = _with_uploads(source, begin.uploads)
+        allowed = with_uploads(source, begin.uploads)
         self._runner = RowsRunner(allowed, None, logged(self._tell), lambda: self._queue.is_closed)
         self._engine_settings = engine_for(settings.engine, _ASSUMED_ROWS, is_attended=False)
         self._run_id = ""
         self._problem = self._stopped = ""
+        self._standing = threading.Lock()
+        self._run_problem = self._held_problem = ""
         self._went: dict[str, RowProgress] = {}
 
     def _made(self, config: WorkerConfig) -> Engine:
         return make_engine(self._engine_settings, config, make_worker, self._note_problem)
 
     def stop(self) -> None:
-        """BeginDriver nothing more: running tasks have `engine.stop_s` to end."""
+        """Begin nothing more: running tasks have `engine.stop_s` to end."""
+        self._held.close()
         self._queue.close()
 
     def hear(self, lines: Iterable[bytes]) -> None:
@@ -104,63 +112,97 @@ class Driver:
     def _take(self, message: ToDriver) -> None:
         match message:
             case AddRow():
-                self._add(message)
+                self._held.offer(message)
             case CancelRow(row_id):
-                queued = self._queue.cancel(row_id)
+                queued = self._held.cancel(row_id) or self._queue.cancel(row_id)
                 if queued is not None:
-                    self._say_cancelled(queued)
+                    self._say_cancelled(row_id, queued.attempt)
             case PrioritiseRow(row_id, priority):
+                self._held.prioritise(row_id, priority)
                 self._queue.prioritise(row_id, priority)
             case BeginDriver():
                 pass
 
-    def _add(self, message: AddRow) -> None:
-        try:
-            row = self._reader.row({**message.columns, "priority": message.priority})
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is this row's: others are to be heard
-            failure = failure_of(error)
-            self._say(
-                RowOver(
-                    id=message.id,
-                    attempt=message.attempt,
-                    status="failed",
-                    code=failure.code,
-                    message=failure.message,
-                    blame=failure.blame,
-                )
+    def _take_in(self, message: AddRow) -> None:
+        row = self._reader.row({**message.columns, "priority": message.priority})
+        self._queue.add(replace(row, line=message.number), message.attempt)
+
+    def _refuse(self, message: AddRow, error: Exception) -> None:
+        self._say_failed(message.id, message.attempt, failure_of(error))
+
+    def _say_failed(self, row_id: str, attempt: int, failure: Failure) -> None:
+        self._say(
+            RowOver(
+                id=row_id,
+                attempt=attempt,
+                status="failed",
+                code=failure.code,
+                message=failure.message,
+                blame=failure.blame,
             )
-        else:
-            self._queue.add(replace(row, line=message.number), message.attempt)
+        )
 
-    def _say_cancelled(self, queued: QueuedRow) -> None:
-        self._say(RowOver(id=queued.row.id, attempt=queued.attempt, status=_CANCELLED))
+    def _say_cancelled(self, row_id: str, attempt: int) -> None:
+        self._say(RowOver(id=row_id, attempt=attempt, status=_CANCELLED))
 
-    def work(self) -> None:
-        """Work until the queue is closed. Between runs, and while nothing is to be done, nobody holds the state."""
-        self._say(DriverStands())
+    def _note_held(self, problem: str) -> None:
+        with self._standing:
+            self._held_problem = problem
+            self._say_standing()
+
+    def _say_standing(self) -> None:
+        self._say(DriverStands(self._run_problem or self._held_problem))
+
+    def work(self) -> ExitCode:
+        """Work until the queue is closed. Between runs, and while nothing is to be done, nobody holds the state.
+
+        Returns:
+            ``STOPPED`` where nothing works in this process any more, and another one may do better.
+        """
+        self._say_standing()
         pause_s = _LEAST_PAUSE_S
-        while self._queue.wait():
+        code = ExitCode.DONE
+        while code is ExitCode.DONE and self._queue.wait():
             problem = self._run()
-            for queued in self._queue.put_back(nothing_works=self._stopped == NOTHING_WORKS):
-                self._say_cancelled(queued)
-            if problem and not self._queue.is_closed:
-                _LOG.error("%s", problem)
-                self._say(DriverStands(problem))
+            left = self._queue.put_back(nothing_works=self._stopped == NOTHING_WORKS)
+            for queued in left.cancelled:
+                self._say_cancelled(queued.row.id, queued.attempt)
+            for queued in left.given_up:
+                self._say_failed(queued.row.id, queued.attempt, Failure("application", "nothing_works", problem))
+            if self._queue.is_closed:
+                break
+            self._note_run_problem(problem)
+            if not problem:
+                pause_s = _LEAST_PAUSE_S
+            elif self._stopped == NOTHING_WORKS and self._engine_settings.kind == "inline":
+                code = ExitCode.STOPPED  # the engine's GPU is this process's own, and may be lost to it alone
+            else:
                 self._queue.pause(pause_s)
                 pause_s = min(_MOST_PAUSE_S, 2 * pause_s)
-            else:
-                pause_s = _LEAST_PAUSE_S
         self._engine.close()
+        return code
+
+    def _note_run_problem(self, problem: str) -> None:
+        if problem:
+            _LOG.error("%s", problem)
+        with self._standing:
+            if problem != self._run_problem:
+                self._run_problem = problem
+                self._say_standing()
 
     def _run(self) -> str:
         """Do one run, and return why it could not go to its end; empty where it did, or somebody stopped it."""
-        self._problem = self._run_id = self._stopped = ""
+        self._problem = self._run_id = ""
         self._went.clear()
         begin = self._begin
         try:
             report = self._runner.dub_queue(QueuedRows(self._queue), begin.out, begin.state, self._engine)
         except LipwiseError as error:
+            self._stopped = error.code
             return str(error)
+        except (OSError, sqlite3.Error, MemoryError) as error:  # this machine's fault: no row's, and no reason to end
+            self._stopped = "machine"
+            return failure_of(error).message
         self._stopped = report.stopped
         return "" if report.stopped in ("", ASKED, CANCELLED) else self._problem or report.stopped
 
@@ -171,7 +213,8 @@ class Driver:
         match event:
             case RunStarted(run_id):
                 self._run_id = run_id
-                self._say(DriverStands())
+                if self._stopped != NOTHING_WORKS:  # else a row that is done shows that the problem is over
+                    self._note_run_problem("")
             case RowStarted(_, row_id):
                 self._say(RowBegan(row_id, self._run_id))
             case RowsProgress(rows):
@@ -197,7 +240,10 @@ class Driver:
         if self._queue.was_told(outcome.row_id):  # perhaps too late: the same row may be asked for again in this run
             with suppress(StorageError):
                 self._store.remove(layout.cancel(outcome.row_id))
-        queued = self._queue.ended(outcome.row_id, is_done=not isinstance(outcome.result, RowFailure))
+        is_done = not isinstance(outcome.result, RowFailure)
+        if is_done:
+            self._note_run_problem("")
+        queued = self._queue.ended(outcome.row_id, is_done=is_done)
         self._went.pop(outcome.row_id, None)
         if queued is None:
             return
@@ -230,15 +276,6 @@ class Driver:
         self._say(over)
 
 
-def _with_uploads(source: SettingsSource, uploads: str) -> SettingsSource:
-    """Return settings by which workers may read what was uploaded, too; addresses of clients were checked before."""
-    paths = source.for_run().paths
-    schemes = tuple(dict.fromkeys(("file", *paths.schemes)))
-    roots = (*paths.roots, uploads) if paths.roots else ()
-    layer = ("the service", {"paths": {"schemes": schemes, "roots": roots}})
-    return SettingsSource(source.presets, source.preset, [*source.layers, layer])
-
-
 def _own_output() -> BinaryIO:
     """Return standard output for messages alone: whatever else writes there, libraries too, goes to standard error."""
     own = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -266,7 +303,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     threading.Thread(target=driver.hear, args=(lines,), name="messages", daemon=True).start()
-    driver.work()
+    sys.exit(driver.work())
 
 
 if __name__ == "__main__":

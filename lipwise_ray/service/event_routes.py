@@ -12,6 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from lipwise_ray.service.changes import Change, JobChanged, JobProgress, JobProgressed
 from lipwise_ray.service.event_hub import RESYNC, EventHub
 from lipwise_ray.service.job_record import UNFINISHED
+from lipwise_ray.service.problem_answer import problem_responses
 from lipwise_ray.service.service import Service
 
 _AGAIN_MS = 2000
@@ -37,9 +38,15 @@ class EventRoutes:
         router.get(
             "/v2/generate/{job_id}/events",
             response_class=EventSourceResponse,
+            responses=problem_responses(404),
             dependencies=[Depends(self._known), Depends(self._room)],
         )(self.of_job)
-        router.get("/events", response_class=EventSourceResponse, dependencies=[Depends(self._room)])(self.of_all)
+        router.get(
+            "/events",
+            response_class=EventSourceResponse,
+            responses=problem_responses(),
+            dependencies=[Depends(self._room)],
+        )(self.of_all)
 
     async def of_job(self, job_id: str) -> AsyncGenerator[ServerSentEvent]:
         """Stream a job's changes, from where it stands now to its end."""

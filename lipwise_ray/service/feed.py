@@ -15,6 +15,7 @@ from lipwise_ray.service.changes import Change, JobProgress, JobProgressed
 from lipwise_ray.service.driver_process import DriverLink, DriverProcess
 from lipwise_ray.service.job_record import ServiceJob
 from lipwise_ray.service.job_store import JobStore
+from lipwise_ray.service.row_queue import MOST_UNPROVEN
 from lipwise_ray.service.wire import (
     AddRow,
     BeginDriver,
@@ -59,7 +60,8 @@ class JobFeed:
     """Feeds a driver process, and another one where it ends: nothing of what it had in hand is lost.
 
     A process may end because of one of its jobs. Those that were at work when several ended are done one by one, and
-    one that then ends another is given up.
+    one that then ends another is given up. Where that happened to several and none was done in between, the machine may
+    be at fault: nothing more is given up until a job is done.
 
     Args:
         begin: Settings and places.
@@ -85,12 +87,16 @@ class JobFeed:
         """Attempts of the jobs that the process has."""
         self._strikes: dict[str, int] = {}
         """Ends of processes that had a job at work."""
+        self._unproven = 0
+        """Jobs that were given up since one was done."""
         self._holds_back = False
         """Jobs were not sent because others are to be done alone first."""
         self._paces: dict[str, _Pace] = {}
         self._progress: dict[str, JobProgress] = {}
         self._closing = threading.Event()
         self._pause_s = _LEAST_PAUSE_S
+        self._said = ""
+        """The problem that the process told last."""
         self.problem = _STARTING
         """Sentence on why no job is done now; empty while jobs can be."""
         self._thread = threading.Thread(target=self._keep, name="driver-feed", daemon=True)
@@ -167,6 +173,8 @@ class JobFeed:
             job = self._jobs.known(job_id)
             if job is None or not job.is_unfinished:  # somebody cancelled it
                 del self._strikes[job_id]
+        if self._unproven >= MOST_UNPROVEN:  # nothing shows that it is they
+            return []
         return [job_id for job_id, strikes in self._strikes.items() if strikes >= _STRIKES_ALONE]
 
     def _send_suspect(self) -> None:
@@ -182,7 +190,7 @@ class JobFeed:
                 self._wait(f"The process that does the jobs cannot be started: {error}.")
                 continue
             with self._lock:
-                self._process = process
+                self._process, self._said = process, ""
                 self._offer_all()
             if self._closing.is_set():  # `close` may have come before there was a process to be told
                 process.end_input()
@@ -193,7 +201,7 @@ class JobFeed:
                 self._process = None
             if not self._closing.is_set():
                 self._lasting(partial(self._mourn, self._struck(how)))
-                self._wait(f"The process that does the jobs {how}; it is started again.")
+                self._wait(f"The process that does the jobs {how}; it is started again. {self._said}".rstrip())
 
     def _wait(self, problem: str) -> None:
         self.problem = problem
@@ -241,9 +249,10 @@ class JobFeed:
                 if job.status != "processing" or job.id not in self._sent or job.is_unwanted:
                     continue
                 strikes = self._strikes[job.id] = self._strikes.get(job.id, 0) + 1
-                if strikes >= _MOST_STRIKES and len(self._sent) == 1:
+                if strikes >= _MOST_STRIKES and len(self._sent) == 1 and self._unproven < MOST_UNPROVEN:
+                    self._unproven += 1
                     message = f"the process that does the jobs {how} while it had this job alone, the last of {strikes}"
-                    given_up[job.id] = Failure("crash", "driver_died", f"{message} times.")
+                    given_up[job.id] = Failure("crash", "driver_died", f"{message} times. {self._said}".rstrip())
         return given_up
 
     def _mourn(self, given_up: Mapping[str, Failure]) -> None:
@@ -271,7 +280,7 @@ class JobFeed:
     def _take(self, message: FromDriver) -> None:
         match message:
             case DriverStands(problem):
-                self.problem = problem
+                self.problem = self._said = problem
             case RowBegan(job_id, run_id):
                 with self._lock:
                     job = self._jobs.get(job_id)
@@ -303,6 +312,8 @@ class JobFeed:
     def _end(self, over: RowOver) -> None:
         self._pause_s = _LEAST_PAUSE_S
         with self._lock:
+            if over.status == "completed":
+                self._unproven = 0
             job = self._jobs.get(over.id)
             if job.is_unfinished and job.attempts == over.attempt:
                 job = _ended(

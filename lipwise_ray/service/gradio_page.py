@@ -234,7 +234,7 @@ def launch_page(
         service = Service.open(folder, settings or load_settings())
         stack.callback(service.close)
         most_bytes = int(service.settings.service.upload_gb * 1e9)
-        page = make_page(service, AssetStore(service.store, service.uploads, most_bytes))
+        page = make_page(service, AssetStore(service.store, service.uploads, most_bytes, service.side_work.facts))
         stack.callback(page.close, verbose=False)
         _, url, _ = page.launch(
             share=False,

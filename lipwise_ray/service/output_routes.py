@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from lipwise_ray.errors import RequestError
 from lipwise_ray.service.job_record import ServiceJob
+from lipwise_ray.service.problem_answer import problem_responses
 from lipwise_ray.service.sent_files import SENT_RESPONSES, sent_file
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
@@ -39,7 +40,7 @@ def output_router(service: Service, links: SignedLinks) -> APIRouter:
     router = APIRouter(tags=["outputs"])
 
     @router.head(_PATH, include_in_schema=False)
-    @router.get(_PATH, response_class=Response, responses={**SENT_RESPONSES})
+    @router.get(_PATH, response_class=Response, responses={**SENT_RESPONSES, **problem_responses(404)})
     def output(job_id: str, name: str, request: Request) -> Response:
         """Send a finished video, or a part of it."""
         links.check(request)

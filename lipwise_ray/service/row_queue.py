@@ -16,6 +16,12 @@ MOST_ROWS = 1_000
 _MOST_HALTS = 3
 """Runs in which nothing worked, after which a row that was at work in each of them is done alone."""
 
+_MOST_SAME = 5
+"""Runs in a row in which nothing worked while the same few rows were all there was: then each is done alone."""
+
+MOST_UNPROVEN = 6
+"""So many rows may be given up without one done in between. More are a backlog: rather the machine is at fault."""
+
 _IDLE_S = 5.0
 _STEP_S = 0.5
 _RECORD_S = 1.0
@@ -28,6 +34,19 @@ class QueuedRow:
     row: Row
     attempt: int
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """Rows of a run that did not end in it and do not wait again.
+
+    Attributes:
+        cancelled: Somebody cancelled them.
+        given_up: Nothing worked with each of them alone, after others were done or it was tried often.
+    """
+
+    cancelled: list[QueuedRow]
+    given_up: list[QueuedRow]
 
 
 class RowQueue:
@@ -45,6 +64,12 @@ class RowQueue:
         """Runs by row that ended with it at work because nothing worked."""
         self._worked_since: set[str] = set()
         """Of those, the ones after which some other row was done: the fault may be theirs."""
+        self._halted: frozenset[str] = frozenset()
+        """All rows that there were when nothing worked the last time."""
+        self._halted_runs = 0
+        """Runs in a row that ended so with the same rows there."""
+        self._unproven = 0
+        """Rows that were taken for the fault although none has been done since."""
         self._added = 0
         self._is_closed = False
 
@@ -96,8 +121,8 @@ class RowQueue:
     def take(self, at_work: Counter[str], patience_s: float) -> Row | None:
         """Return the next row: of the highest priority, then of the tenant with the fewest at work, then the oldest.
 
-        Rows that were at work when nothing worked come last. Where others are done and those still halt every run, each
-        of them is done alone, so that it ends by its own faults.
+        Rows that were at work when nothing worked come last. Where others are done and those still halt every run, or
+        a few are all there is and halt run after run, each of them is done alone, so that it ends by its own faults.
 
         Args:
             at_work: Rows at work by tenant.
@@ -134,12 +159,13 @@ class RowQueue:
         with self._changed:
             self._halts.pop(row_id, None)
             self._worked_since = {*self._halts} if is_done else self._worked_since & self._halts.keys()
+            self._unproven = 0 if is_done else self._unproven
             self._unwanted.discard(row_id)
             self._told.discard(row_id)
             return self._taken.pop(row_id, None)
 
-    def put_back(self, *, nothing_works: bool) -> list[QueuedRow]:
-        """Let rows wait again that a run took and did not end; return those among them that somebody cancelled.
+    def put_back(self, *, nothing_works: bool) -> PutBack:
+        """Let rows wait again that a run took and did not end, but those that somebody cancelled or that are given up.
 
         Args:
             nothing_works: That is why the run ended.
@@ -148,13 +174,36 @@ class RowQueue:
             cancelled = [self._taken.pop(one) for one in self._unwanted & self._taken.keys()]
             self._unwanted.clear()
             self._told.clear()
+            # Alone no row has others to show that things work: it is what others were done after that it fails by.
+            is_alone = nothing_works and len(self._taken) == 1
+            alone = [row_id for row_id in self._taken if is_alone and self._goes_alone(row_id)]
+            given_up = [self._taken.pop(row_id) for row_id in alone]
             for row_id in self._taken if nothing_works else ():
                 self._halts[row_id] = self._halts.get(row_id, 0) + 1
-            for queued in cancelled:
+            for queued in (*cancelled, *given_up):
                 self._halts.pop(queued.row.id, None)
+            self._worked_since &= self._halts.keys()
+            was_together = nothing_works and bool(self._taken)
             self._waiting |= self._taken
             self._taken.clear()
-            return cancelled
+            if was_together:
+                self._suspect(frozenset(self._waiting))
+            return PutBack(cancelled, given_up)
+
+    def _suspect(self, rows: frozenset[str]) -> None:
+        """Count a run in which nothing worked; where the queue has the same few rows each time, let each go alone.
+
+        A machine on which nothing works gives up no backlog, few rows by few.
+
+        Args:
+            rows: All that there are.
+        """
+        self._halted_runs = self._halted_runs + 1 if rows == self._halted else 1
+        self._halted = rows
+        unproven = self._unproven + len(rows - self._worked_since)
+        if self._halted_runs >= _MOST_SAME and unproven <= MOST_UNPROVEN:
+            self._worked_since |= rows & self._halts.keys()
+            self._unproven = unproven
 
     def unwanted(self, at_work: Collection[str]) -> set[str]:
         """Return the ids of rows at work that somebody cancelled and of which the run was not told."""

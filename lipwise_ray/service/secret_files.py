@@ -22,6 +22,8 @@ def secret_in(path: Path, prefix: str = "") -> str:
     Raises:
         SetupError: Others may read the file, it holds too little, or the disk refuses.
     """
+    # Not `<path>: ...`: what follows a secret's name and a colon is taken for the secret, and not shown.
+    where, name = str(path.parent), f'its file "{path.name}"'
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path, prefix + secrets.token_urlsafe(32))
@@ -29,14 +31,14 @@ def secret_in(path: Path, prefix: str = "") -> str:
         secret = path.read_text("utf-8").strip()
     except (OSError, UnicodeError) as error:
         why = os_reason(error) if isinstance(error, OSError) else "it is no text"
-        raise SetupError("secret_file", str(path), got=f"cannot be used: {why}") from error
+        raise SetupError("secret_file", where, got=f"{name} cannot be used: {why}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SetupError("secret_file", str(path), got="others may read it", do=f"Run: chmod 600 {path}")
+        raise SetupError("secret_file", where, got=f"others may read {name}", do=f"Run: chmod 600 {path}")
     if len(secret) < _LEAST_CHARACTERS or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise SetupError(
             "secret_file",
-            str(path),
-            got=f"holds no secret of at least {_LEAST_CHARACTERS} letters and numbers",
+            where,
+            got=f"{name} holds no secret of at least {_LEAST_CHARACTERS} letters and numbers",
             do="Remove it: a new one is made",
         )
     return secret

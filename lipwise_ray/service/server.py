@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from lipwise_ray.errors import LipwiseError, SetupError, os_reason
+from lipwise_ray.errors import EngineError, LipwiseError, SetupError, os_reason
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.service.access import AccessRules, is_loopback
@@ -99,6 +99,7 @@ class WebServer(uvicorn.Server):
 
     Attributes:
         has_closed: The queue was closed.
+        has_lost: Another server has taken the state over, so that this one ends.
 
     Args:
         app: The application.
@@ -125,7 +126,7 @@ class WebServer(uvicorn.Server):
         self._say = say
         self._is_asked = threading.Event()
         self._was_asked = False
-        self.has_closed = False
+        self.has_closed = self.has_lost = False
         threading.Thread(target=self._drain, name="draining", daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -142,6 +143,11 @@ class WebServer(uvicorn.Server):
         self._was_asked = True
         self._is_asked.set()
 
+    def lose(self) -> None:
+        """End, for another server has taken the state over; its clients' next requests are that one's."""
+        self.has_lost = True
+        self.stop()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams that have no end of their own, then everything."""
         self._app.end_streams()
@@ -149,7 +155,8 @@ class WebServer(uvicorn.Server):
 
     def _drain(self) -> None:
         self._is_asked.wait()
-        self._say("stopping: running chunks end first; press Ctrl-C again to stop at once")
+        if not self.has_lost:
+            self._say("stopping: running chunks end first; press Ctrl-C again to stop at once")
         self._app.drain()
         try:
             self._close()
@@ -180,6 +187,7 @@ def serve(
     Raises:
         SetupError: The port, the folder, the state or the settings cannot be used.
         StorageError: A disk or store refused.
+        EngineError: Another server took the state over.
     """
     access_public = _public_host(request.public_url)
     listener = ListeningSocket(request.host, request.port)
@@ -195,9 +203,12 @@ def serve(
         try:
             options = _options(request, service, access, listener.url)
             _scratch_in(service.folder / "tmp")
-            assets = AssetStore(service.store, service.uploads, options.upload_bytes)
+            assets = AssetStore(service.store, service.uploads, options.upload_bytes, service.side_work.facts)
             app = WebApp(service, assets, options, doors, secret)
             server = WebServer(app, service.close, say)
+            service.on_loss = server.lose
+            if not service.has_state:  # lost before anybody heard of it
+                server.lose()
             say(f"listening on {listener.url}; the key of webhooks is in {folder}/webhook-secret")
             if options.base_url != listener.url and not options.is_public:
                 say(f"links in webhooks begin with {options.base_url}: --public-url names another address")
@@ -205,6 +216,11 @@ def serve(
                 say(f"requests need the token in {token_file}" + (f": {token}" if is_new else ""))
             begun(server)
             _run(server, app, listener.socket)
+            if server.has_lost:
+                got = "another server took this state over, and goes on with its jobs, so this one has ended"
+                raise EngineError(
+                    "state_taken", service.store.address, got=got, do="Run it again when that one has ended"
+                )
         finally:
             if server is None or not server.has_closed:
                 service.close()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +24,9 @@ from lipwise_ray.service.job_record import (
 )
 from lipwise_ray.service.job_store import JobStore, JobSummary
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
-from lipwise_ray.service.side_messages import BeginSideWork
+from lipwise_ray.service.side_messages import begin_side_work
 from lipwise_ray.service.side_work import SideWork
-from lipwise_ray.service.wire import BeginDriver
+from lipwise_ray.service.wire import begin_driver
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.format import settle_format
@@ -70,25 +69,11 @@ class Service:
         reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
         self._intake = JobIntake(self._jobs, reader, self.settings.service.queue, lambda: self._is_open)
         self._is_closed = self._works = False
-        layers = [(where, _plain(values)) for where, values in source.layers]
-        begin = BeginDriver(
-            presets=str(source.presets),
-            preset=source.preset,
-            layers=tuple(layers),
-            state=state,
-            out=out,
-            uploads=str(self.uploads),
-        )
+        begin = begin_driver(source, state, out, str(self.uploads))
         self._feed = JobFeed(begin, self._jobs, self._listeners.tell)
-        self.side_work = SideWork(
-            BeginSideWork(
-                presets=begin.presets,
-                preset=begin.preset,
-                layers=begin.layers,
-                uploads=begin.uploads,
-                folder=str(folder / "side"),
-            )
-        )
+        self.side_work = SideWork(begin_side_work(begin, str(folder / "side")))
+        self.on_loss: Callable[[], None] = lambda: None
+        """Called, by a thread aside, once another server has taken the state over and what runs here has ended."""
 
     @staticmethod
     def open(
@@ -120,6 +105,13 @@ class Service:
         if is_within(out, state):
             do = "Name another folder or prefix"
             raise SettingsError("out_in_state", "--out", got=f"{out} is the state {state}, or lies in it", do=do)
+        if is_local(out) and Path(out).exists() and not Path(out).is_dir():
+            raise SettingsError("out_not_folder", "--out", got=f"{out} is no folder", do="Name another one")
+        uploads = str(place / "uploads")
+        for option, address in (("--out", out), ("--state", state)):
+            if is_within(address, uploads):  # which rows of clients may read, and which is swept
+                got = f"{address} lies in {uploads}, where the files of clients are"
+                raise SettingsError("in_uploads", option, got=got, do="Name another folder or prefix")
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             (place / "uploads").mkdir(exist_ok=True)
@@ -153,8 +145,8 @@ class Service:
             elif job.status == "processing":
                 self._change(job, status="cancelled" if job.is_unwanted else "pending", is_unwanted=None)
         self._works = works
+        self._lease.on_loss = self._lose
         if works:
-            self._lease.on_loss = self._close_feed
             self._feed.start()
 
     def close(self) -> None:
@@ -166,12 +158,22 @@ class Service:
         self._lease.release()
         self._lock.release()
 
+    def _lose(self) -> None:
+        if self._works:
+            self._close_feed()
+        self.on_loss()
+
+    @property
+    def has_state(self) -> bool:
+        """False once another server has taken the state over."""
+        return self._lease.held
+
     def _close_feed(self) -> None:
         self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
 
     @property
     def _is_open(self) -> bool:
-        return self._lease.held and not self._is_closed
+        return self.has_state and not self._is_closed
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -315,7 +317,7 @@ class Service:
     @property
     def problem(self) -> str:
         """Sentence on why no job can be done now; empty while jobs can."""
-        if not self._lease.held:
+        if not self.has_state:
             return "Another server took this state over."
         return self._feed.problem if self._works else ""
 
@@ -383,11 +385,6 @@ class Service:
         changed = replace(job, changed=_now(), **changes)
         self._jobs.put(changed)
         return changed
-
-
-def _plain(values: Mapping[str, object]) -> JsonObject:
-    """Return settings as JSON values; dates, which no setting takes, as texts that the settings refuse."""
-    return json.loads(json.dumps(values, default=str))
 
 
 def _now() -> float:

@@ -33,15 +33,15 @@ class FacesWanted:
     """Faces of a frame are to be found.
 
     Attributes:
-        video: Path of the video.
-        at_s: Moment of the frame, in seconds from the first one.
+        video: Path or address of the video, which a client may name.
+        at_s: Moment of the frame, in seconds from the first one; None for an early one that has a face.
         preset: Name of the preset by which they are found; empty for the service's.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     video: str
-    at_s: float
+    at_s: float | None
     preset: str = ""
     kind: Literal["faces"] = "faces"
 
@@ -101,6 +101,24 @@ class MadePreview:
     kind: Literal["preview"] = "preview"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewProgress:
+    """Progress of a preview that is being made; any number of them come before its answer.
+
+    Attributes:
+        stage: What is being done.
+        frames_done: Frames of this stage that are done.
+        frames_total: Frames that this stage has; 0 where it counts none.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    kind: Literal["progress"] = "progress"
+    stage: str
+    frames_done: int
+    frames_total: int
+
+
 @dataclass(frozen=True, slots=True)
 class SideFailure:
     """It could not be done; the fields are those of an error."""
@@ -117,12 +135,25 @@ class SideFailure:
 
 SideQuestion: TypeAlias = FacesWanted | PreviewWanted
 SideAnswer: TypeAlias = FrameFaces | MadePreview | SideFailure
+SideReport: TypeAlias = SideAnswer | PreviewProgress
 _BEGIN = TypeAdapter(BeginSideWork)
 _QUESTION: TypeAdapter[SideQuestion] = TypeAdapter(Annotated[SideQuestion, Field(discriminator="kind")])
-_ANSWER: TypeAdapter[SideAnswer] = TypeAdapter(Annotated[SideAnswer, Field(discriminator="kind")])
+_REPORT: TypeAdapter[SideReport] = TypeAdapter(Annotated[SideReport, Field(discriminator="kind")])
 
 
-def side_line(message: BeginSideWork | SideQuestion | SideAnswer) -> bytes:
+def begin_side_work(sent: SentSettings, folder: str) -> BeginSideWork:
+    """Return the first message, with the settings that others are told.
+
+    Args:
+        sent: Those.
+        folder: Folder for what is made.
+    """
+    return BeginSideWork(
+        presets=sent.presets, preset=sent.preset, layers=sent.layers, uploads=sent.uploads, folder=folder
+    )
+
+
+def side_line(message: BeginSideWork | SideQuestion | SideReport) -> bytes:
     """Return a message as a line."""
     return TypeAdapter(type(message)).dump_json(message) + b"\n"
 
@@ -145,10 +176,10 @@ def question_of(line: bytes) -> SideQuestion:
     return _QUESTION.validate_json(line)
 
 
-def answer_in(line: bytes) -> SideAnswer:
-    """Return an answer.
+def report_in(line: bytes) -> SideReport:
+    """Return an answer, or the progress towards one.
 
     Raises:
         ValidationError: It is none.
     """
-    return _ANSWER.validate_json(line)
+    return _REPORT.validate_json(line)

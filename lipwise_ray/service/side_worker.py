@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.runs.preview import preview
+from lipwise_ray.runs.progress_events import Event, RowsProgress
 from lipwise_ray.service.frame_faces import FrameFaceFinder
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
 from lipwise_ray.service.side_messages import (
@@ -17,6 +18,7 @@ from lipwise_ray.service.side_messages import (
     BeginSideWork,
     FacesWanted,
     MadePreview,
+    PreviewProgress,
     PreviewWanted,
     SideAnswer,
     SideFailure,
@@ -25,6 +27,7 @@ from lipwise_ray.service.side_messages import (
     question_of,
     side_line,
 )
+from lipwise_ray.service.upload_reading import with_uploads
 
 _LOG = logging.getLogger("lipwise_ray")
 
@@ -34,14 +37,17 @@ class SideWorker:
 
     Args:
         begin: Settings and places.
+        tell: Takes the progress of what takes long.
     """
 
-    def __init__(self, begin: BeginSideWork) -> None:
-        self._source = begin.source
+    def __init__(self, begin: BeginSideWork, tell: Callable[[PreviewProgress], object]) -> None:
+        source = begin.source
+        self._source = with_uploads(source, begin.uploads)
+        self._tell = tell
         self._previews = Path(begin.folder) / PREVIEWS  # which `runs.kept_previews` bounds
-        self._faces = FrameFaceFinder(self._source, Path(begin.folder))
-        paths = self._source.for_run().paths
-        self._reader = RowReader(self._source, ClientPolicy.of(paths, begin.uploads), str(self._previews))
+        policy = ClientPolicy.of(source.for_run().paths, begin.uploads)
+        self._faces = FrameFaceFinder(self._source, Path(begin.folder), policy)
+        self._reader = RowReader(source, policy, str(self._previews))
 
     def answer(self, question: SideQuestion) -> SideAnswer:
         """Return the answer to a question: whatever goes wrong is one."""
@@ -59,8 +65,19 @@ class SideWorker:
 
     def _preview(self, wanted: PreviewWanted) -> MadePreview:
         row = self._reader.row({**wanted.columns, "id": "preview", "output": "preview.mp4"})
-        made = preview(row, wanted.at_s, wanted.seconds, settings=self._source, cache=self._previews)
+        made = preview(
+            row,
+            wanted.at_s,
+            wanted.seconds,
+            settings=self._source,
+            cache=self._previews,
+            progress=self._note,
+        )
         return MadePreview(made.file.parent.name, made.file.name, made.notes)
+
+    def _note(self, event: Event) -> None:
+        for row in event.rows if isinstance(event, RowsProgress) else ():
+            self._tell(PreviewProgress(stage=row.stage, frames_done=row.frames_done, frames_total=row.frames_total))
 
 
 def work(lines: Iterable[bytes], say: Callable[[bytes], object]) -> None:
@@ -68,12 +85,12 @@ def work(lines: Iterable[bytes], say: Callable[[bytes], object]) -> None:
 
     Args:
         lines: The first message, then questions.
-        say: Takes answers.
+        say: Takes answers, and the progress towards them.
     """
     worker: SideWorker | None = None
     for line in lines:
         if worker is None:
-            worker = SideWorker(begin_of(line))
+            worker = SideWorker(begin_of(line), lambda progress: say(side_line(progress)))
         else:
             say(side_line(worker.answer(question_of(line))))
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lipwise_ray.errors import InputError, LipwiseError, SettingsError, WeightsError
 from lipwise_ray.storage.redact import redact
@@ -53,7 +54,7 @@ STATUS_OF_CODE = {
 }
 """Statuses of codes that the kind of their error does not give."""
 
-_UNPROCESSABLE, _UNAVAILABLE, _INTERNAL = 422, 503, 500
+_CUT_OFF, _UNPROCESSABLE, _UNAVAILABLE, _INTERNAL = 400, 422, 503, 500
 RETRY_AFTER_S = {429: 5, 503: 5}
 _CODE_OF_STATUS = {400: "bad_request", 404: "no_such_address", 405: "method_refused", 413: "body_too_large"}
 _MOST_PROBLEMS = 20
@@ -170,6 +171,10 @@ def add_error_answers(app: FastAPI, answers: ErrorAnswers) -> None:
         answer.headers.update(refused.headers or {})
         return answer
 
+    def on_gone(request: Request, error: Exception) -> Response:
+        del request, error
+        return Response(status_code=_CUT_OFF)  # nobody is there to read it, and no fault of the server's is logged
+
     def on_fault(request: Request, error: Exception) -> Response:
         _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
         told = Refusal(_INTERNAL, "The server met a fault of its own; its log says which.", "internal")
@@ -178,4 +183,5 @@ def add_error_answers(app: FastAPI, answers: ErrorAnswers) -> None:
     app.add_exception_handler(LipwiseError, on_ours)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(ClientDisconnect, on_gone)
     app.add_exception_handler(Exception, on_fault)

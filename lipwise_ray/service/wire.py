@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -163,6 +165,25 @@ FromDriver: TypeAlias = DriverStands | RowBegan | RowWent | RowOver
 
 _TO_DRIVER: TypeAdapter[ToDriver] = TypeAdapter(Annotated[ToDriver, Field(discriminator="kind")])
 _FROM_DRIVER: TypeAdapter[FromDriver] = TypeAdapter(Annotated[FromDriver, Field(discriminator="kind")])
+
+
+def begin_driver(source: LoadedSettings, state: str, out: str, uploads: str) -> BeginDriver:
+    """Return the first message to a driver.
+
+    Args:
+        source: The service's settings.
+        state: Address of the state.
+        out: Address of the outputs.
+        uploads: Folder of inputs.
+    """
+    layers = tuple((where, _plain(values)) for where, values in source.layers)
+    presets = str(source.presets)
+    return BeginDriver(presets=presets, preset=source.preset, layers=layers, state=state, out=out, uploads=uploads)
+
+
+def _plain(values: Mapping[str, object]) -> JsonObject:
+    """Return settings as JSON values; dates, which no setting takes, as texts that the settings refuse."""
+    return json.loads(json.dumps(values, default=str))
 
 
 def to_driver(line: bytes) -> ToDriver:

@@ -13,15 +13,19 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
 from lipwise_ray.settings.lipsync import LipsyncSettings
+from lipwise_ray.settings.marking import MarkingSettings
 from lipwise_ray.settings.picture import MIN_RESTORED_PX, CompositeSettings, RestoreSettings, Share
 from lipwise_ray.settings.service import ServiceSettings
 from lipwise_ray.settings.sound import AudioEncodeSettings, MixSettings
 from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
 _MOST_FRAMES_A_SECOND = 240
-_DECIDE_NOTHING = ["engine", "paths", "limits", "manifest", "service", "score", "gate", "asr", "diarise", "tts", "mix"]
+_DECIDE_NOTHING = [
+    *("engine", "paths", "limits", "manifest", "service", "score", "gate", "asr", "diarise", "tts", "mix", "marking"),
+]
 """Sections that are no part of a job's id by themselves: texts count by their speech, the mix where there is a
-background."""
+background, a sign where frames show it; whoever signs a file changes no packet of it."""
+
 Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]
 Edge = Annotated[int, Field(ge=-1)]
@@ -329,6 +333,7 @@ class Settings(Section):
     tts: TtsSettings = TtsSettings()
     mix: MixSettings = MixSettings()
     encode: EncodeSettings = EncodeSettings()
+    marking: MarkingSettings = MarkingSettings()
     chunk: ChunkSettings = ChunkSettings()
     engine: EngineSettings = EngineSettings()
     paths: PathsSettings = PathsSettings()

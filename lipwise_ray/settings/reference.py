@@ -1,4 +1,4 @@
-"""Every setting with its default, by the source: ``python -m lipwise_ray.settings.reference > SETTINGS.md``."""
+"""Every setting with its default, by the source; the documents, the studio and the command show them by it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,6 @@ from pydantic.fields import FieldInfo
 
 from lipwise_ray.settings.model import Settings
 
-_HEAD = """# Settings
-
-Made from the source by `python -m lipwise_ray.settings.reference > SETTINGS.md`. In a job file a key stands in its
-section (`[detect]`, `stride = 2`), on the command line it is written as a whole (`--set detect.stride=2`). Defaults are
-those of the preset `quality`.
-"""
 _WORDS = {
     str: "text",
     int: "whole number",
@@ -66,26 +60,6 @@ def settings_of(model: type[BaseModel] = Settings, section: str = "") -> Iterato
         else:
             default = _shown(field.get_default())
             yield Setting(f"{section}{name}", _kind(field), default, about.get(name, ""), _choices(kind))
-
-
-def document() -> str:
-    """Return all settings as a document, a table for each section."""
-    lines = [_HEAD]
-    for name, field in Settings.model_fields.items():
-        section = field.annotation
-        assert isinstance(section, type)
-        lines += [f"## {name}", "", inspect.cleandoc(section.__doc__ or ""), ""]
-        lines += ["| key | value | default | |", "|---|---|---|---|"]
-        lines += [
-            f"| `{one.name}` | {one.kind} | {one.default} | {_in_table(one.about)} |"
-            for one in settings_of(section, f"{name}.")
-        ]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _in_table(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
@@ -133,7 +107,3 @@ def _words(kind: Any) -> str:  # noqa: ANN401  # whatever an annotation is
 
 def _shown(value: object) -> str:
     return "-" if value is None else f"`{json.dumps(value)}`"
-
-
-if __name__ == "__main__":
-    print(document(), end="")  # noqa: T201  # the document

@@ -33,3 +33,21 @@ class HeardRecord:
     holes: Maybe[Count] = None
     hole_s: Maybe[NonNegative] = None
     changes: Maybe[Count] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRecord:
+    """The sign in an output's frames.
+
+    Attributes:
+        text: Its text.
+        frames: Number of frames that show it, from the first on.
+        box: left, top, right, bottom as shares of the shown frame's width and height; what is outside of it is not
+            drawn to.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    text: str
+    frames: Count
+    box: tuple[Figure, Figure, Figure, Figure]

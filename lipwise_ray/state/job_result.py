@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from lipwise_ray.state.delivered_records import HeardRecord, LeftBehindRecord
+from lipwise_ray.state.credentials_record import CredentialsRecord
+from lipwise_ray.state.delivered_records import HeardRecord, LabelRecord, LeftBehindRecord
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.mixed_record import MixedRecord
@@ -309,6 +310,7 @@ class DubResult(_Done):
         occluded: What was in front of faces; absent where nobody looked.
         fitted: What was made longer or shorter (`timing.length`); absent where nothing was to be.
         mask_by: The network whose landmarks masks follow, or ``five points``; absent where they follow no face.
+        label: The sign in its frames; absent where there is none.
         sound: How the audio is delivered: ``copied``, or its codec.
         heard: How each speaker's audio was heard.
         mixed: What was mixed under the voice, and how loud all of it became; absent where it is the voice alone.
@@ -318,6 +320,7 @@ class DubResult(_Done):
         attempts: At the row, where there was more than one.
         further_languages: Those of further soundtracks, in order; absent where there are none.
         spoken_by: The engines and voices that spoke the row's texts, and their terms; absent where it had audio.
+        c2pa: Content credentials of the file; absent where nothing was to be signed (`marking.c2pa`).
     """
 
     bytes_total: Count
@@ -333,6 +336,7 @@ class DubResult(_Done):
     occluded: Maybe[OcclusionMeans] = None
     fitted: Maybe[FittedRecord] = None
     mask_by: Maybe[str] = None
+    label: Maybe[LabelRecord] = None
     encoder: Maybe[str] = None
     sound: Maybe[str] = None
     heard: Maybe[tuple[HeardRecord, ...]] = None
@@ -343,6 +347,7 @@ class DubResult(_Done):
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
     further_languages: Maybe[tuple[str, ...]] = None
     spoken_by: Maybe[tuple[SpokenBy, ...]] = None
+    c2pa: Maybe[CredentialsRecord] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

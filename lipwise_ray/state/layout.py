@@ -277,6 +277,11 @@ def result(job_id: str) -> str:
     return f"{JOBS}/{job_id}/result.json"
 
 
+def side_car(job_id: str) -> str:
+    """Key of a copy of the content credentials that lie beside a job's output."""
+    return f"{JOBS}/{job_id}/credentials.c2pa"
+
+
 def run(run_id: str) -> str:
     """Return the folder of a run."""
     return f"{RUNS}/{run_id}"

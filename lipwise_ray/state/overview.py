@@ -126,6 +126,7 @@ def overview(address: str) -> Overview:
     summary.unfinished = list(_unfinished(store))
     for _, one in holders(store):
         running, loading = one.pop("running", []), one.pop("loading", 0)
+        one.pop("memory", None)  # which the studio shows
         leases = (typed(one, LeaseRecord) for one in (running if isinstance(running, list) else []))
         summary.running += [one for one in leases if one is not None]
         summary.loading += loading if isinstance(loading, int) else 0

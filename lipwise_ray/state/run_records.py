@@ -17,18 +17,19 @@ class Request:
 
     Attributes:
         verb: The command.
-        files: The manifest; or the videos that are evaluated.
+        files: The manifest; or the videos that are evaluated; or the video, the audio and the output of `dub`.
         references: What these are compared with.
         job: The settings file.
         assignments: Single settings.
         preset, out, address, workers, fail_above, as_json, verify, shard: The options of these names.
+        text, voice, language, start_s, end_s: Of `dub`.
         sent_to: The dashboard that it was sent to, as whoever sent it knew it; its files are then on that machine.
         is_cut: Its words held secrets, which a record does not keep; None where an earlier version did not say.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    verb: Literal["submit", "evaluate"]
+    verb: Literal["submit", "evaluate", "dub"]
     files: Annotated[list[str], Field(min_length=1)]
     references: list[str] = field(default_factory=list[str])
     job: str | None = None
@@ -41,6 +42,11 @@ class Request:
     as_json: bool = False
     verify: bool = False
     shard: str | None = None
+    text: str | None = None
+    voice: str | None = None
+    language: str | None = None
+    start_s: NonNegative = 0.0
+    end_s: NonNegative | None = None
     sent_to: str | None = None
     is_cut: bool | None = None
 

@@ -78,6 +78,28 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
+class WorkerMemory:
+    """Memory of a worker's process, of its machine and of its GPU, as a beat tells of it, in bytes.
+
+    Attributes:
+        worker, node: The worker and its node.
+        host: Name of its machine.
+        rss_bytes: Resident memory of its process.
+        used_bytes, total_bytes: Of the machine.
+        gpu_used_bytes, gpu_total_bytes: Of its GPU, whoever uses it; 0 without one.
+    """
+
+    worker: str
+    node: str
+    host: str
+    rss_bytes: Count
+    used_bytes: Count
+    total_bytes: Count
+    gpu_used_bytes: Count = 0
+    gpu_total_bytes: Count = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class FailedTry:
     """A failed attempt at a task, as its dead letter and the events record it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import time
 from collections.abc import Iterator
@@ -105,6 +106,20 @@ def test_a_model_that_does_not_load_is_a_wrong_setup(new_engine: Engine, tmp_pat
 
     with pytest.raises(SetupError, match=r"gone\.pth"):
         begin()
+
+
+def test_a_worker_tells_its_memory(engine: Engine) -> None:
+    """It does so with its own and its node's names, without being asked for a task."""
+    slot = _slot(engine)
+    deadline = time.monotonic() + 60
+    while not (told := [one for one in engine.memory if one.worker == slot.worker]):
+        assert time.monotonic() < deadline
+        engine.frames_done()
+        time.sleep(0.1)
+    (memory,) = told
+    assert (memory.node, memory.host) == (slot.node, platform.node())
+    assert 10 << 20 < memory.rss_bytes < memory.total_bytes
+    assert memory.gpu_total_bytes == 0  # of a worker that computes on the processor
 
 
 def test_a_task_gives_its_result(engine: Engine, inputs: Path) -> None:

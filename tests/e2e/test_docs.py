@@ -2,78 +2,62 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.exceptions import TyperException
 
 import lipwise_ray
-from lipwise_ray.cli.train import _value
-from lipwise_ray.pipeline.manifest.dub_rows import DUBBED
-from lipwise_ray.pipeline.manifest.evaluation_rows import EVALUATED
-from lipwise_ray.settings.layers import fallbacks, parse_assignment, resolve
 from lipwise_ray.settings.model import Settings
-from lipwise_ray.training.settings import make_settings
 from tests.conftest import ROOT
+from tests.support.documents import commands_of, pages, parse_command
 from tests.support.dub import run
 
-README = (ROOT / "README.md").read_text()
 PACKAGE = Path(lipwise_ray.__file__).parent
-DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "EXTENDING.md", "cluster/README.md")]
-COMMANDS = sorted(
-    {line.strip() for text in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in text.splitlines()}
-    | set(re.findall(r"`(lipwise-ray [^`]+)`", README))
-)
-COMMANDS = [line for line in COMMANDS if line.startswith("lipwise-ray ")]
+DOCUMENTS = pages()
+MOST_LINES_OF_THE_README = 120
+FILES = (".py", ".md", ".toml", ".json", ".jsonl", ".csv")
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_of_the_readme_is_understood(line: str) -> None:
-    """Each command exists with the options that are written, and its settings are known."""
-    words = shlex.split(line.split(" or ", maxsplit=1)[0])[1:]
-    done = run(*words, "--help")
-    assert done.returncode == 0, done.stderr
-    layers: list[tuple[str, dict[str, Any]]] = []
-    for word, value in itertools.pairwise(words):
-        if word == "--set" and words[0] == "train":
-            make_settings(
-                "generator", {"data": "x", "expert": "x", value.partition("=")[0]: _value(value.partition("=")[2])}
-            )
-        elif word == "--set":
-            layers.append((line, parse_assignment(value)))
-    resolve(layers)
+def test_the_readme_is_a_front_page() -> None:
+    """It is short, and begins with the two commands."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= MOST_LINES_OF_THE_README
+    assert {"make demo", "make test"} <= {line.split("#")[0].strip() for line in lines[:10]}
 
 
-def test_every_setting_of_the_readme_exists() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_setting_that_is_named_exists(document: Path) -> None:
     """Names like `faces.smooth_s` are keys of the settings."""
     known: dict[str, Any] = Settings().model_dump()
-    sections = "|".join(known)
-    found = re.findall(rf"`({sections})\.([a-z_.]+)", README)
-    assert len(found) > 10
-    for section, key in found:
+    for section, key in re.findall(rf"`({'|'.join(known)})\.([a-z_.]+)", document.read_text()):
+        if f"{section}.{key}".endswith(FILES) or (PACKAGE / section / f"{key.partition('.')[0]}.py").exists():
+            continue  # a file, a module
         place = known[section]
         for part in key.split("."):
             assert part in place, f"{section}.{key}"
             place = place[part]
 
 
-def test_every_column_is_described() -> None:
-    """The table of columns has all of them; those of videos that are evaluated stand where that is told."""
-    table = README.split("### Manifest columns")[1].split("###")[0]
-    assert set(re.findall(r"`(\w+)`", table)) >= set(DUBBED.all)
-    text = README.split("A manifest of videos has")[1].split("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", text)) >= set(EVALUATED.all)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_within_sentences_are_understood(document: Path) -> None:
+    """`lipwise-ray ...` in a sentence names a command, and options, that exist."""
+    lines = re.findall(r"`(lipwise-ray [^`]+)`", document.read_text())
+    wrong = {line: _unknown(words) for line in lines for words in commands_of(line.replace("...", ""))}
+    assert {line: error for line, error in wrong.items() if error} == {}
 
 
-def test_the_gate_of_the_readme_is_one() -> None:
-    """Its example is a job file that can be used."""
-    (text,) = re.findall(r"```toml\n(\[gate\].*?)```", README, re.DOTALL)
-    settings = resolve([("README", tomllib.loads(text))])
-    assert len(fallbacks(settings)) == 2
+def _unknown(words: list[str]) -> str:
+    """Return what a call names that does not exist; a sentence may leave out what a command needs."""
+    try:
+        parse_command(words)
+    except (SystemExit, typer.Exit, TyperException) as error:  # --help and its like end there
+        return str(error) if str(error).startswith("No such") else ""
+    return ""
 
 
 def _file(name: str, document: Path) -> Path | None:
@@ -103,5 +87,7 @@ def test_the_demo_manifest_is_good() -> None:
     done = run("validate", ROOT / "manifests" / "demo.csv", "--job", ROOT / "jobs" / "demo.toml")
     assert done.returncode == 0, done.stdout
     makefile = (ROOT / "Makefile").read_text()
-    assert all(f"\n{target}:" in makefile for target in ("demo", "test", "test-all", "check", "bench"))
+    assert all(
+        f"\n{target}:" in makefile for target in ("demo", "test", "test-all", "check", "docs", "pictures", "bench")
+    )
     assert tomllib.loads((ROOT / "jobs" / "demo.toml").read_text())["lipsync"]["model"] == "tiny_generator"

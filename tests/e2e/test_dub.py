@@ -56,7 +56,7 @@ def _events(done: Any) -> list[dict[str, Any]]:
 
 
 def test_a_video_is_dubbed_and_found_done_again(footage: Path) -> None:
-    """Events come as JSON lines; progress is kept in the cache, whose folder is the user's alone."""
+    """Events come as JSON lines; progress is kept in the cache, whose folder is the user's alone; `retry` knows it."""
     done = _dub(footage, "v.mp4", "s.wav", "x/o.mp4", "--json", "--language", "de", "--start", "0:00.2", "--end", "0.8")
     assert done.returncode == 0, done.stderr
     first, *_, last = events = _events(done)
@@ -75,6 +75,10 @@ def test_a_video_is_dubbed_and_found_done_again(footage: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "already done" in again.stderr
     assert again.stdout == ""
+    retried = run("retry", str(state), cwd=footage / "x", XDG_CACHE_HOME=str(footage / "cache"))
+    assert (retried.returncode, retried.stdout) == (0, "0 tasks out of quarantine\n"), retried.stderr
+    assert f"running again in {footage}: lipwise-ray dub --language=de --start=0.2 --end=0.8" in retried.stderr
+    assert "already done" in retried.stderr
     whole = _dub(footage, "v.mp4", "s.wav", "x/p.mp4", "--state", "mine", "--verify")
     assert (whole.returncode, (footage / "mine").is_dir()) == (0, True), whole.stderr
     assert len(list(state.parent.iterdir())) == 1

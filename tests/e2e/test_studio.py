@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Generator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ SETTINGS = (
     "composite.grain=false",
     'tts.engine="command"',
     'tts.command=["no-such-program"]',
+    f'paths.roots=["{DEMO}"]',
 )
 PATIENCE_MS = 180_000
 
@@ -103,9 +105,14 @@ def test_a_video_goes_from_two_dropped_files_to_its_row(page: playwright.Page, s
     assert (frame, int(column) < 240) == ("0", True)
     page.locator("#plan dt", has_text="frames").wait_for()
     is_accessible(page)
+    page.fill("#at", "100")
+    page.click("#see")
+    page.locator("#problem-at", has_text="past the end").wait_for()
+    page.fill("#at", "1")
     page.click("#see")
     page.locator("#preview:not([hidden]), #problem-:not(:empty)").wait_for()
     assert page.text_content("#problem-") == ""
+    assert re.search(r"\d+ of 125 frames", page.text_content("#preview-frames") or "")  # as last told
     assert 4.9 < plays(page, "#preview video") < 5.2
     page.click("#new button[type=submit]")
     page.wait_for_url("**/rows/*")
@@ -117,6 +124,22 @@ def test_a_video_goes_from_two_dropped_files_to_its_row(page: playwright.Page, s
     page.click(f'[data-job="{job.id}"] th a')
     assert plays(page, '[data-video="after"]') > 6
     is_accessible(page)
+
+
+def test_faces_are_chosen_of_a_video_that_is_named_by_its_place(page: playwright.Page) -> None:
+    """No upload is needed where the server may read the video itself; the preview begins at the still's moment."""
+    page.locator('[data-source="video"] summary').click()
+    page.fill("#video_url", str(DEMO / "two-people.mp4"))
+    page.keyboard.press("Tab")
+    page.wait_for_selector(".faces button")
+    page.locator("#moment").fill("2")
+    page.locator("#faces-say", has_text="at 2 s").wait_for()
+    page.locator(".faces button").last.click()
+    assert page.input_value("#faces").startswith("at:")
+    assert page.input_value("#at") == "2"
+    page.fill("#video_url", "/etc/passwd")
+    page.keyboard.press("Tab")
+    page.locator("#faces-say", has_text="not read for clients").wait_for()
 
 
 def test_settings_stand_as_toml_and_faults_beside_their_fields(page: playwright.Page) -> None:
@@ -141,7 +164,7 @@ def test_a_manifest_is_checked_as_one_types(page: playwright.Page) -> None:
     page.emulate_media(color_scheme="dark")
     page.click("[data-tab=many]")
     page.fill("#manifest-text", "video,audio,language\n/etc/passwd,/etc/passwd,de")
-    page.locator("#manifest-say", has_text="0 rows good, 1 fault.").wait_for()
+    page.locator("#manifest-say", has_text="0 rows good; 2 faults in 1 row.").wait_for()
     assert page.locator("#manifest tbody th").first.text_content() == "2"
     assert page.is_disabled("#manifest button[type=submit]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400

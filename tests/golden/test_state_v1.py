@@ -30,8 +30,21 @@ LATER = {
     "spoken_by",
     "further_languages",
     *(f"settings.lipsync.{name}{key}" for name in ("autoencoder", "audio_encoder") for key in ("", "_checkpoint")),
+    *(f"request.{key}" for key in ("text", "voice", "language", "start_s", "end_s")),
     "settings.service",
+    *(
+        f"{place}c2pa{key}"
+        for place in ("", "result.")
+        for key in ("", ".algorithm", ".self_made", ".signed", ".signed_by", ".why")
+    ),
+    "settings.marking",
+    *(
+        f"settings.marking.{key}"
+        for key in ("c2pa", "certificate", "key", "sign_command", "algorithm", "timestamp_authority", "folder")
+    ),
     *(f"settings.service.{key}" for key in ("body_mb", "keep_days", "queue", "requests_per_minute", "upload_gb")),
+    "label",
+    *(f"settings.marking.{key}" for key in ("label", "label_corner", "label_font", "label_s", "label_text")),
 }
 """Names in records that these did not have when the golden one was made."""
 

@@ -36,6 +36,8 @@ INLINE = 'engine.kind="inline"'
 EMBEDDED = 'engine.kind="ray"'
 PASSTHROUGH = 'lipsync.model="passthrough"'
 UNJUDGED = 'score.judge="none"'
+UNSIGNED = 'marking.c2pa="off"'
+"""For runs whose signature nobody looks at: it takes a process a row."""
 LOSSLESS = 'encode.codec="ffv1"'
 BY_LEVEL = 'lipsync.vad="none"'
 """For made-up sounds, which are no speech to a network that knows voices."""
@@ -104,7 +106,7 @@ def dub(
 ) -> Dubbed:
     """Dub rows in this process; settings as --set takes them. The state lies beside the outputs, or at `state`."""
     manifest_path = write_manifest(folder / f"{out}.csv", rows)
-    layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, UNJUDGED, *sets)]
+    layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, UNJUDGED, UNSIGNED, *sets)]
     source = SettingsSource(jobs_folder(), "quality", list(layers))
     settings = source.for_run()
     listener, state = Quiet(), state or str(folder / f"{out}.state")

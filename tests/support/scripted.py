@@ -15,6 +15,7 @@ from lipwise_ray.scheduler.engine import DEVICE_ERROR, INTERNAL, Outcome, Worker
 from lipwise_ray.scheduler.retry_policy import Budgets
 from lipwise_ray.scheduler.task import Failure, Hints, Lane, Task, TaskResult, rank
 from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.shapes import WorkerMemory
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.values import Json
 
@@ -71,6 +72,7 @@ class ScriptedEngine:
         self.ended: list[str] = []
         self.loading = self.unreported = 0
         self.gpu_bytes = 0
+        self.memory: list[WorkerMemory] = []
         self.capabilities: list[RenderCapabilities] = []
         self.fallbacks: list[str] = []
         self.at_once = False

@@ -67,7 +67,7 @@ def served(
                 idle_s=30.0,
                 folders=service.folders,
             )
-            assets = AssetStore(service.store, service.uploads, options.upload_bytes)
+            assets = AssetStore(service.store, service.uploads, options.upload_bytes, service.side_work.facts)
             app = WebApp(service, assets, options, [sync_door(prices)], "whsec_test")
             server = uvicorn.Server(uvicorn.Config(app.asgi, log_level="warning", lifespan="on"))
             thread = threading.Thread(target=server.run, args=([listener],))

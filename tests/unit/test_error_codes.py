@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.error_codes import find_codes, table
-from tests.conftest import ROOT
+from lipwise_ray.error_codes import find_codes
 
 FOUND = find_codes()
 
@@ -20,13 +19,6 @@ def test_a_code_is_one_class_alone() -> None:
         kinds[one.code].add(one.kind)
     several = {code: sorted(found) for code, found in kinds.items() if len(found) > 1}
     assert not several, [one for one in FOUND if one.code in several]
-
-
-def test_the_document_is_what_the_source_has() -> None:
-    """ERRORS.md lists every code."""
-    document = (ROOT / "ERRORS.md").read_text("utf-8")
-    assert document == table(FOUND), "run: python -m lipwise_ray.error_codes > ERRORS.md"
-    assert document.count("\n| `") > 150
 
 
 def test_a_code_that_cannot_be_read_off_is_found(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from lipwise_ray.explanation import exit_of, explanation_of, explanations
 
 
 def test_every_code_has_an_explanation() -> None:
-    """Of those in ERRORS.md, each says what it is, whose fault it is, and how a command ends with it."""
+    """Each of them says what it is, whose fault it is, and how a command ends with it."""
     found = explanations()
     assert {one.code for one in found} == {one.code for one in find_codes()}
     assert all(one.meaning and one.whose and one.exits for one in found)

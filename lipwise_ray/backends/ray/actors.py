@@ -14,11 +14,13 @@ from typing import Any
 import ray
 from threadpoolctl import threadpool_limits
 
+from lipwise_ray.backends.own_memory import own_memory
 from lipwise_ray.backends.ray.session import ray_logs
 from lipwise_ray.backends.ray.starts import log_end, words_of_start
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.scheduler.worker_protocol import Capabilities
+from lipwise_ray.state.shapes import WorkerMemory
 from lipwise_ray.threads import let_threads_sleep
 
 _TOLD_SHARE = 0.9
@@ -35,6 +37,14 @@ class Begun:
     capabilities: Capabilities | None
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Frames that a worker has finished since it began, and its memory."""
+
+    frames: int
+    memory: WorkerMemory
+
+
 class RemoteWorker:
     """A worker, a counter that another thread may read, and a log of its own.
 
@@ -48,6 +58,7 @@ class RemoteWorker:
     def __init__(self, config: WorkerConfig, make_runner: RunnerMaker, name: str, start_s: float) -> None:
         let_threads_sleep(os.environ)  # before anything loads what reads it
         _limit_threads(config.threads, config.network_threads)
+        self._name = name
         self._log = _own_log(config.scratch_here, name)
         faulthandler.dump_traceback_later(start_s * _TOLD_SHARE)
         self._worker = make_runner(config)
@@ -83,9 +94,9 @@ class RemoteWorker:
         return known.write_result(result), _gpu_bytes()
 
     @ray.method(concurrency_group="control")
-    def frames_done(self) -> int:
-        """Return the frames finished since the worker began."""
-        return self._worker.frames_done
+    def pulse(self) -> Pulse:
+        """Tell the frames finished since the worker began, and its memory."""
+        return Pulse(self._worker.frames_done, own_memory(self._name, str(ray.get_runtime_context().get_node_id())))
 
 
 class Agent:

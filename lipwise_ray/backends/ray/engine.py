@@ -19,11 +19,11 @@ from lipwise_ray.backends.ray.outcomes import failure_of_process, failure_of_tas
 from lipwise_ray.backends.ray.reported import ReportedCapabilities
 from lipwise_ray.backends.ray.session import (
     ROUNDING,
-    Node,
     Nodes,
     connect,
     ended_processes,
     free_resources,
+    is_leaving,
     leave,
     must_live,
     ray_logs,
@@ -37,6 +37,7 @@ from lipwise_ray.scheduler.engine import Outcome, WorkerSlot, failure_of
 from lipwise_ray.scheduler.task import ALL_LANES, Lane, Task
 from lipwise_ray.scheduler.worker_protocol import Capabilities
 from lipwise_ray.settings.model import EngineSettings
+from lipwise_ray.state.shapes import WorkerMemory
 
 _CPU_SHARE = 0.01
 """CPUs of a light worker where no node is there for it yet: Ray must not put it on a head that is not to work."""
@@ -135,6 +136,11 @@ class RayEngine:
         """Those that workers reported, each once a node."""
         return self._reported.fallbacks
 
+    @property
+    def memory(self) -> list[WorkerMemory]:
+        """Memory of the workers, as each last told it."""
+        return [slot.memory for slot in self._slots.values() if slot.memory]
+
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
 
@@ -181,7 +187,7 @@ class RayEngine:
     def _leave_nodes(self) -> None:
         """Send workers away that have nothing to do on a node that is gone or about to go."""
         alive = self._nodes.alive()
-        self._left = {s.node for s in self._slots.values() if s.node and self._leaves(alive.get(s.node))}
+        self._left = {s.node for s in self._slots.values() if s.node and is_leaving(alive.get(s.node))}
         for slot in [s for s in self._slots.values() if s.node in self._left and s.task is None]:
             self._remove(slot)
 
@@ -192,8 +198,7 @@ class RayEngine:
         render_slots = self._workers or max(1, self._nodes.gpu_slots(self._part))
         most = self._settings.cpu_workers if lane == "cpu" else render_slots
         if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
-            begun = sum(slot.is_ready for slot in self._of(lane))
-            return min(most, max(1, begun))  # no more of them begin, and nobody is to wait for them
+            return min(most, max(1, sum(slot.is_ready for slot in self._of(lane))))  # nobody is to wait for more
         return most
 
     def _make(self, lane: Lane, instead_of: ActorSlot | None = None) -> None:
@@ -259,7 +264,7 @@ class RayEngine:
             return False  # its process has not come so far as to answer
         before = slot.frames_now
         with suppress(ray.exceptions.RayError):
-            slot.frames_now = ray.get(slot.actor.frames_done.remote(), timeout=AGENT_TIMEOUT_S)
+            slot.ask(AGENT_TIMEOUT_S)
         return slot.frames_now > before
 
     def _waits_for_room(self, slot: ActorSlot) -> bool:
@@ -268,9 +273,8 @@ class RayEngine:
         if not isinstance(answer, tuple) or answer[0]:
             return False
         free = free_resources(slot.node)
-        if self._gpu and slot.lane == "gpu":
-            return free.get("GPU", 0.0) < self._part - ROUNDING
-        return slot.lane == "gpu" and free.get("CPU", 0.0) < self._threads - ROUNDING
+        kind, needed = ("GPU", self._part) if self._gpu else ("CPU", self._threads)
+        return slot.lane == "gpu" and free.get(kind, 0.0) < needed - ROUNDING
 
     def _try_elsewhere(self, slot: ActorSlot) -> None:
         """End a worker that did not begin in time; one more is made instead, and after that its node is left out."""
@@ -318,12 +322,8 @@ class RayEngine:
         return [
             slot.worker_slot
             for slot in self._of(lane)
-            if slot.is_ready and slot.task is None and not self._leaves(nodes.get(slot.node))
+            if slot.is_ready and slot.task is None and not is_leaving(nodes.get(slot.node))
         ]
-
-    @staticmethod
-    def _leaves(node: Node | None) -> bool:
-        return node is None or node.draining
 
     def submit(self, worker: str, task: Task) -> None:
         """Send a task to a worker."""

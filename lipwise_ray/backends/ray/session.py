@@ -94,6 +94,11 @@ class Node:
     accelerator: str = ""
 
 
+def is_leaving(node: Node | None) -> bool:
+    """Tell whether a node is gone, or about to go."""
+    return node is None or node.draining
+
+
 class Nodes:
     """The nodes of a cluster, asked for once a second at most."""
 

@@ -10,11 +10,12 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lipwise_ray.backends.ray.actors import Agent, Begun, RemoteWorker
+from lipwise_ray.backends.ray.actors import Agent, Begun, Pulse, RemoteWorker
 from lipwise_ray.backends.ray.session import Nodes
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
 from lipwise_ray.scheduler.engine import WorkerSlot
 from lipwise_ray.scheduler.task import Lane, Task
+from lipwise_ray.state.shapes import WorkerMemory
 
 AGENT_TIMEOUT_S = 10.0
 _ASK_EVERY_S = 0.2
@@ -36,6 +37,7 @@ class ActorSlot:
         task, mark, call: Task in flight, the name of the attempt in its log, and the reference of the call.
         probe, asked_s: Reference of the latest question for its frames, and the monotonic time at which it was asked.
         frames_before, frames_now: Frames that it had finished when the task was handed out, and when it last answered.
+        memory: Memory that it last told of; None before.
         stalled: It was ended, as it made no progress.
         free_since_s: Monotonic time since which it has had no task.
         offers: Names of what it can do; None before it has begun.
@@ -58,6 +60,7 @@ class ActorSlot:
     asked_s: float = 0.0
     frames_before: int = 0
     frames_now: int = 0
+    memory: WorkerMemory | None = None
     stalled: bool = False
     free_since_s: float = 0.0
     offers: frozenset[str] | None = None
@@ -92,6 +95,15 @@ class ActorSlot:
         self.beginning, self.about, self.node = None, answer, answer.node
         self.offers = answer.capabilities.offers if answer.capabilities else None
 
+    def ask(self, timeout_s: float) -> None:
+        """Ask the actor for its frames, and wait for the answer.
+
+        Raises:
+            RayError: It is gone, or gives none in time.
+        """
+        pulse: Pulse = ray.get(self.actor.pulse.remote(), timeout=timeout_s)
+        self.frames_now = pulse.frames
+
     def count(self, now_s: float) -> bool:
         """Ask the actor for its frames now and then, without waiting for it; False where it is gone."""
         if not self.is_ready or now_s - self.asked_s < _ASK_EVERY_S:
@@ -101,11 +113,12 @@ class ActorSlot:
             if not ready:
                 return True
             try:
-                self.frames_now = ray.get(self.probe)
+                pulse: Pulse = ray.get(self.probe)
             except ray.exceptions.RayError:
                 self.probe = None
                 return False
-        self.probe, self.asked_s = self.actor.frames_done.remote(), now_s
+            self.frames_now, self.memory = pulse.frames, pulse.memory
+        self.probe, self.asked_s = self.actor.pulse.remote(), now_s
         return True
 
 

@@ -22,6 +22,7 @@ from lipwise_ray.media.side_streams import LeftBehind, SideStreams, side_streams
 from lipwise_ray.media.soundtrack import add_soundtrack
 from lipwise_ray.media.verify import verify
 from lipwise_ray.models.checkpoints import Checkpoint
+from lipwise_ray.pipeline.delivery.credentials import publish_side_car, sign_delivery
 from lipwise_ray.pipeline.delivery.delivered_audio import DeliveredSound, prepare_sounds
 from lipwise_ray.pipeline.delivery.mixed_sound import is_mixed
 from lipwise_ray.pipeline.delivery.outputs import output_at
@@ -40,6 +41,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
 from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
+from lipwise_ray.pipeline.dubbing.labelled import label_record
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
 from lipwise_ray.pipeline.dubbing.shown_part import shown_chunks, shown_plan
@@ -99,6 +101,8 @@ def publish(
     Raises:
         OutputError: The output's address cannot be written.
         SegmentError: The joined file does not hold what was planned.
+        SettingsError: It has to be signed, and cannot be.
+        TransientError: It has to be signed, and was not.
     """
     begin = time.perf_counter()
     probed = payload.probed
@@ -143,7 +147,10 @@ def publish(
                     )  # what is wrong may lie in it
                     raise
                 chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
+        spoken_by = speakers_of_texts(job)
+        signed = sign_delivery(job, payload, temporary, spoken, spoken_by)
         bytes_total, sha256 = temporary.stat().st_size, sha256_of(temporary)
+        publish_side_car(job, scratch, probed.job_id, signed)
     sounds = (records.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
     told_by = people_by(job.spec, payload.row.weights, probed)
     result = DubResult(
@@ -180,6 +187,7 @@ def publish(
         fitted=plan.fitted,
         occluded=occluded(job.spec.settings, payload.row.weights, markers),
         mask_by=mask_by(job.spec.settings, payload.row.weights),
+        label=label_record(job.spec.settings.marking, gathered.plan.timeline, recipe.canvas),
         encoder=spec.codec,
         sound="copied" if prepared[0].plan.copy else prepared[0].plan.codec,
         heard=tuple(records.heard_record(one) for one in sounds if one is not None),
@@ -196,7 +204,8 @@ def publish(
         pipeline=PIPELINE_VERSION,
         assemble_s=round(time.perf_counter() - begin, 3),
         attempts=history.attempts or None,
-        spoken_by=speakers_of_texts(job),
+        spoken_by=spoken_by,
+        c2pa=signed.record,
     )
     record_published(job.store, result, record_of(result), history.first_id, job.spec.kept)
     return result

@@ -14,6 +14,7 @@ from lipwise_ray.pipeline.dubbing.background import background_identity
 from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import FITTED, mix_id
+from lipwise_ray.pipeline.dubbing.labelled import label_identity
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import Speaker, needs_detector, rules_of
 from lipwise_ray.roles.detector import DETECTOR
@@ -30,7 +31,7 @@ from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
 _BY_THE_PLAN = frozenset(
     (
         *("audio", "speakers", "diarisation", "background", "beside", "tracks", "start_s", "end_s", "language"),
-        *("output", "timing", "chunk"),
+        *("output", "timing", "chunk", "label"),
     )
 )
 """Keys of a job's identity, and sections of settings, by which a chunk shows what it does only as far as its frames,
@@ -104,6 +105,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
             "detector": detector_id_of(job.settings, checkpoints) if needs_scan else None,
         },
         "output": job.output,
+        **label_identity(job.settings.marking),
         **({"window": [job.window.at_s, job.window.seconds]} if job.window else {}),
     }
 

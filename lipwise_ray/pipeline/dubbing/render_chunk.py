@@ -40,6 +40,7 @@ from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
+from lipwise_ray.pipeline.dubbing.labelled import label_of, labelled_frames, labelled_rendering
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.state import layout
@@ -194,13 +195,17 @@ def chunk_ids(
 
     Raises:
         StorageError: A sound's record is gone.
+        SettingsError: The font of the sign that frames show cannot be read.
     """
     settings = job.spec.settings
     restored = radius_of(settings.restore.strength, settings.restore.smooth) if restores else 0
     # An occluder may take the place of comparing: that looks at less.
     reach = reach_of(blend_of(settings), restored=restored, compares=has_occlusion(settings)) if feature else NO_REACH
     frames = ChunkFrames(job, plan, reach, feature)
-    return [frames.id_of(chunk, rendering) for chunk in plan.chunks]
+    return [
+        frames.id_of(chunk, labelled_rendering(rendering, settings.marking, plan.timeline, chunk))
+        for chunk in plan.chunks
+    ]
 
 
 def render_chunk(
@@ -264,6 +269,8 @@ def render_chunk(
     enlarge = FrameUpscaler(upscaler, recipe.canvas) if upscaler else None
     delivered = replace(recipe, canvas=enlarge.canvas) if enlarge else recipe
     spec = encode_spec(settings, job.spec.output, delivered, job.video, threads.encoder, plan)
+    label = label_of(settings.marking, delivered.canvas)
+    labelled = labelled_frames(settings.marking, plan.timeline)
     renderer = Renderer(
         lipsync or Passthrough(),
         recipe.canvas,
@@ -317,6 +324,8 @@ def render_chunk(
             for number, dubbed in enumerate(renderer.render(jobs()), chunk.start):
                 start = time.perf_counter()
                 frame = enlarge(dubbed) if enlarge else dubbed
+                if label is not None and number in labelled:
+                    label.draw(frame)
                 renderer.times.upscale.busy_s += time.perf_counter() - start
                 start = time.perf_counter()
                 writer.write(frame, int(plan.timeline.pts[number]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO, TypeAlias, cast
 
-from lipwise_ray.errors import ManifestError, blamed_on_file
+from lipwise_ray.errors import ManifestError, SetupError, blamed_on_file
 from lipwise_ray.pipeline.manifest.workbook import sheet_rows
 
 
@@ -174,9 +174,22 @@ def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
 
 
 def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
-    """Yield (row, record) of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    """Yield (row, record) of a Parquet file.
+
+    Raises:
+        SetupError: The extra is not installed.
+        ManifestError: It is no Parquet, or breaks a rule.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise SetupError(
+            "no_extra",
+            str(path),
+            got=f"Parquet cannot be read: {error}",
+            do="Run `pip install 'lipwise-ray[parquet]'`, or write a .csv or .jsonl file",
+        ) from error
 
     line = 0
 

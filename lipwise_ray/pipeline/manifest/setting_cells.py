@@ -18,13 +18,16 @@ _OF_THE_RUN = ("checkpoint", "batch_frames", "batch_faces", "still_rate")
 """Endings of keys that are of a run. Paths in a manifest go by its folder, those of checkpoints do not; batches are of
 the machine; and pictures in a row are one video, whose index all rows share, at one rate."""
 
+_SIGN = frozenset({"marking.label", "marking.label_text", "marking.label_corner", "marking.label_s"})
+"""Of marks the sign alone is a row's, whose watchers read another language; its font is of the run."""
+
 _MOST_KNOWN = 1024
 
 
 def _columns() -> frozenset[str]:
     sections = {name: Settings.model_fields[name].annotation for name in DECIDE_LOOK}
     keys = (f"{name}.{key}" for name, section in sections.items() for key in getattr(section, "model_fields", ()))
-    return frozenset(key for key in keys if not key.endswith(_OF_THE_RUN)) - _HAVE_COLUMNS
+    return frozenset(key for key in keys if not key.endswith(_OF_THE_RUN)) - _HAVE_COLUMNS | _SIGN
 
 
 SETTING_COLUMNS = _columns()

@@ -6,12 +6,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lipwise_ray.credentials.signer import check_signing
 from lipwise_ray.errors import FaceError, SettingsError
 from lipwise_ray.faces.select import AT
 from lipwise_ray.media.encode import check_encoder, is_hardware
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.pipeline.delivery.assemble import sweep_attempts
+from lipwise_ray.pipeline.delivery.credentials import side_car_problem
 from lipwise_ray.pipeline.delivery.delivered_audio import sound_codec
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.published import Published, find_published
@@ -47,6 +49,8 @@ from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.storage.address import shown
 
 _FEW_FRAMES = 1500
 """So many are looked through for a preview all the same, so that it shows whom the whole video's rules choose."""
@@ -210,6 +214,7 @@ def _choose(context: TaskContext, row: RowPart, video: records.Video, undecided:
 
 def _check_early(context: TaskContext, job: JobSpec, audio: records.Audio) -> None:
     """Find out before any work what would only fail at its end."""
+    check_signing(job.settings.marking)
     output_at(job.output_address, context.scratch).check()
     sound, codec = job.settings.encode.audio, sound_codec(job.settings, audio.info)
     if codec != "copy":  # whether copying is exact depends on the plan
@@ -222,10 +227,22 @@ def _published(context: TaskContext, job_id: str, row: RowPart) -> Published:
     address = row.job.output_address
     output = output_at(address, context.scratch)
     found = find_published(context.store, job_id, address, output, verify=row.verify, on_block=context.on_block)
+    if found.result and (problem := _signing_problem(context, found.result, row.job)):
+        found = Published(None, problem)
     # A driver may have died before it did; a later attempt leaves alone what others wait with.
     if found.result and not row.attempt:
         sweep_attempts(context.store, found.result, row.job.kept)
     return found
+
+
+def _signing_problem(context: TaskContext, result: DubResult, job: JobSpec) -> str:
+    """Return the reason why a published file's credentials are not as asked for; empty where they are.
+
+    Whoever would sign it now, it stays as it is; only where files must be signed is an unsigned one made again.
+    """
+    if job.settings.marking.c2pa == "require" and not (result.c2pa and result.c2pa.signed):
+        return f"{shown(job.output_address)}: is not signed, but marking.c2pa is require, so it is made again."
+    return side_car_problem(context.store, result, job.output_address, context.scratch)
 
 
 def _check_own_sound(context: TaskContext, job: JobContext) -> None:

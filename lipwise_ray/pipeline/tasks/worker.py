@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -81,7 +82,8 @@ class Worker:
         Raises:
             SetupError: One cannot be loaded.
         """
-        self._models.load_all(jobs)
+        with _collecting_later():
+            self._models.load_all(jobs)
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""
@@ -128,6 +130,21 @@ class Worker:
         if now - self._ticked_s > _TICK_EVERY_S:
             self._ticked_s = now
             self._tick()
+
+
+@contextmanager
+def _collecting_later() -> Generator[None]:
+    """Load without the garbage collector: it would look through all of what is loaded again and again, and that stays.
+
+    What is not freed by the end is passed over by the task that comes next.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -18,10 +18,14 @@ from lipwise_ray.runs.speech_check import check_speech
 from lipwise_ray.service.job_record import JobDraft
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
 from lipwise_ray.service.service import Service
+from lipwise_ray.service.upload_reading import with_uploads
 
 _COLUMN = re.compile(r'column "([^"]*)"')
 _FIELDS = ("video", "audio", "text", "voice", "language", "faces", "preset", "name", "settings")
 _OF_VOICES = frozenset({"no_tts", "tts_voice", "tts_language"})
+_OF_THE_START = "--at: "
+"""As a preview's start is called where there are no fields."""
+
 _SOME_ID = "new"
 
 
@@ -64,6 +68,7 @@ class NewChecker:
 
     def __init__(self, service: Service, prices: Prices | None, models: Path | None) -> None:
         self._source = service.source
+        self._with_uploads = with_uploads(service.source, str(service.uploads))
         self._state = service.store.address
         self._prices = prices
         policy = ClientPolicy.of(service.settings.paths, str(service.uploads))
@@ -71,28 +76,32 @@ class NewChecker:
         self._requirements = ModelRequirements(registry_of(service.settings, models), gpu=False)
         self._alone = threading.Lock()
 
-    def row(self, draft: JobDraft) -> Row:
-        """Return the row of a draft that can be done here.
+    def problems(self, draft: JobDraft) -> list[LipwiseError]:
+        """Return all reasons for which a draft cannot be done here, those of its columns before those of its means."""
+        try:
+            found = self._reader.checked(self._reader.columns_of(draft, _SOME_ID))
+            if found.row is not None:
+                self._check_means(found.row)
+        except LipwiseError as error:
+            return [error]
+        return [*found.problems]
 
-        Raises:
-            ManifestError: A column breaks a rule.
-            WeightsError: A network is not installed.
-            SettingsError: A setting cannot be, or there is no engine or voice for its text.
-        """
-        row = self._reader.row(self._reader.columns_of(draft, _SOME_ID))
+    def _check_means(self, row: Row) -> None:
+        """Check that the networks, the settings and the voice are there that a row needs."""
         settings = self._source.for_row(row)
         with self._alone:
             check_speech(row, settings, self._requirements.of(settings, row))
-        return row
 
-    def plan(self, row: Row) -> NewPlan:
-        """Return the plan of a row, by its containers' headers.
+    def plan(self, draft: JobDraft) -> NewPlan:
+        """Return the plan of a draft that has no problems, by its containers' headers.
 
         Raises:
+            ManifestError: A column breaks a rule by now.
             InputError: A file cannot be used, or an address may not be asked for.
             StorageError: A store refused.
         """
-        settings = self._source.for_row(row)
+        row = self._reader.row(self._reader.columns_of(draft, _SOME_ID))
+        settings = self._with_uploads.for_row(row)
         with self._alone:  # an address is fetched once, whoever asks
             speeds = Speeds.measured(self._state)
             found = estimate_row(row, settings, speeds, media_of(settings, cache_of(settings.paths)))
@@ -116,6 +125,8 @@ def field_problem(error: LipwiseError) -> FieldProblem:
     if column is not None:
         name = column[1]
         return FieldProblem(name if name in _FIELDS else "settings", _sentence(error, "" if name in _FIELDS else name))
+    if (text := str(error)).startswith(_OF_THE_START):
+        return FieldProblem("at", text.removeprefix(_OF_THE_START))
     if error.code in _OF_VOICES:
         return FieldProblem("voice", str(error))
     if isinstance(error, SettingsError | WeightsError):

@@ -51,9 +51,9 @@ class NewForm(BaseModel):
             RequestError: A field that must be there is empty, or names no file; `where` is the field.
             SettingsError: The settings are no TOML, or are not a single video's.
         """
-        columns: JsonObject = {"video": _file("video", self.video_asset, self.video_url, assets)}
+        columns: JsonObject = {"video": named_file("video", self.video_asset, self.video_url, assets)}
         if self.speech == "audio":
-            columns["audio"] = _file("audio", self.audio_asset, self.audio_url, assets)
+            columns["audio"] = named_file("audio", self.audio_asset, self.audio_url, assets)
         elif not self.text.strip():
             raise RequestError("invalid_request", "text", got="is empty", do="Type what is to be said")
         else:
@@ -73,7 +73,18 @@ def plain_name(text: str) -> str:
     return _NO_NAME.sub("-", text.strip())[:_MOST_NAME].strip("-.") or "video"
 
 
-def _file(field: str, asset_id: str, url: str, assets: AssetStore) -> str:
+def named_file(field: str, asset_id: str, url: str, assets: AssetStore) -> str:
+    """Return the path of a file that was sent, or the address that was typed in its place.
+
+    Args:
+        field: The field, which an error is of.
+        asset_id: Id of the file that was sent; empty where none was.
+        url: What was typed.
+        assets: Files that were sent.
+
+    Raises:
+        RequestError: There is neither, no such file, or one of another kind.
+    """
     if not asset_id:
         if not url.strip():
             raise RequestError("invalid_request", field, got=f"no {field} was chosen", do=f"Choose the {field} first")

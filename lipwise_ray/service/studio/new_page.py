@@ -17,15 +17,17 @@ from lipwise_ray.runs.costs import Prices
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.sent_files import sent_file
 from lipwise_ray.service.service import Service
-from lipwise_ray.service.side_messages import PREVIEWS, STILLS, PreviewWanted
+from lipwise_ray.service.side_messages import PREVIEWS, STILLS, PreviewProgress, PreviewWanted
 from lipwise_ray.service.studio.new_check import NewChecker, field_problem
-from lipwise_ray.service.studio.new_form import DOOR, NewForm
+from lipwise_ray.service.studio.new_form import DOOR, NewForm, named_file
 from lipwise_ray.service.studio.pasted_manifest import PastedManifest, read_pasted
 from lipwise_ray.service.studio.preset_cards import preset_cards
+from lipwise_ray.service.studio.preview_stream import preview_stream
 from lipwise_ray.service.studio.setting_fields import setting_sections
 from lipwise_ray.service.studio.shell import StudioShell
 from lipwise_ray.service.studio.speech_offer import speech_offer
 from lipwise_ray.service.web_errors import status_of
+from lipwise_ray.storage.address import WEB
 
 _HERE = "New"
 _AT = "/studio/new"
@@ -50,8 +52,9 @@ class MomentRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    video_asset: Annotated[str, Field(max_length=200)]
-    at_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    video_asset: Annotated[str, Field(max_length=200)] = ""
+    video_url: Annotated[str, Field(max_length=2000)] = ""
+    at_s: Annotated[float | None, Field(ge=0, le=1e6)] = None
     preset: Annotated[str, Field(max_length=200)] = ""
 
 
@@ -111,7 +114,7 @@ class NewPage:
 
     def show(self, request: Request) -> Response:
         """Show the form."""
-        source = self._service.source
+        source, paths = self._service.source, self._service.settings.paths
         values = {
             "presets": preset_cards(source.presets, source.preset),
             "usual_preset": source.preset,
@@ -119,7 +122,8 @@ class NewPage:
             "sections": setting_sections(),
             "rules": _RULES,
             "usual_faces": self._service.settings.faces.select,
-            "hosts": self._service.settings.paths.hosts,
+            "hosts": paths.hosts if any(scheme in WEB for scheme in paths.schemes) else (),
+            "has_roots": bool(paths.roots),
             "most_gb": self._service.settings.service.upload_gb,
             "preview_s": _PREVIEW_S,
         }
@@ -127,8 +131,8 @@ class NewPage:
 
     def faces(self, asked: MomentRequest, request: Request) -> Response:
         """Tell the faces of a frame, and where its picture is."""
-        video = str(self._assets.path(asked.video_asset))
         try:
+            video = named_file("video", asked.video_asset, asked.video_url, self._assets)
             found = self._service.side_work.faces(video, asked.at_s, asked.preset)
         except LipwiseError as error:
             return self._refused(error)
@@ -142,20 +146,31 @@ class NewPage:
         """Tell what is wrong with a form, or else how long it takes and what it costs."""
         try:
             draft = form.draft(self._assets)
-            return JSONResponse({"plan": asdict(self._checker.plan(self._checker.row(draft)))})
+            if problems := self._checker.problems(draft):
+                return self._refused(*problems)
+            return JSONResponse({"plan": asdict(self._checker.plan(draft))})
         except LipwiseError as error:
             return self._refused(error)
 
     def preview(self, asked: PreviewRequest, request: Request) -> Response:
-        """Make some seconds of what the form asks for."""
+        """Make some seconds of what the form asks for, and tell of the progress as lines of JSON."""
         try:
             draft = asked.form.draft(self._assets)
-            self._checker.row(draft)
-            made = self._service.side_work.preview(PreviewWanted(draft.columns, asked.at_s, _PREVIEW_S))
         except LipwiseError as error:
             return self._refused(error)
-        notes = [self._plain(note) for note in made.notes]
-        return JSONResponse({"video": self._address(request, f"{PREVIEWS}/{made.key}/{made.name}"), "notes": notes})
+        if problems := self._checker.problems(draft):
+            return self._refused(*problems)
+        wanted = PreviewWanted(draft.columns, asked.at_s, _PREVIEW_S)
+
+        def make(tell: Callable[[PreviewProgress], object]) -> dict[str, object]:
+            try:
+                made = self._service.side_work.preview(wanted, tell)
+            except LipwiseError as error:
+                return self._told_of(error)
+            notes = [self._plain(note) for note in made.notes]
+            return {"video": self._address(request, f"{PREVIEWS}/{made.key}/{made.name}"), "notes": notes}
+
+        return preview_stream(make)
 
     def previewed(self, key: str, name: str, request: Request) -> Response:
         """Send a preview."""
@@ -165,7 +180,8 @@ class NewPage:
         """Make a job of the form."""
         try:
             draft = form.draft(self._assets)
-            self._checker.row(draft)
+            if problems := self._checker.problems(draft):
+                return self._refused(*problems)
             job = self._service.submit(draft)
         except LipwiseError as error:
             return self._refused(error)
@@ -195,15 +211,19 @@ class NewPage:
         return {
             "good": len(good),
             "bad": len(problems),
+            "bad_rows": len({one["line"] for one in problems}),
             "rows": good[:_MOST_SHOWN],
             "problems": problems[:_MOST_SHOWN],
         }
 
-    def _refused(self, error: LipwiseError) -> Response:
-        problem = field_problem(error)
-        message = self._plain(problem.message)
-        body = {"field": problem.field, "message": message, "errorCode": error.code}
-        return JSONResponse(body, status_of(error))
+    def _refused(self, *errors: LipwiseError) -> Response:
+        return JSONResponse(self._told_of(*errors), status_of(errors[0]))
+
+    def _told_of(self, *errors: LipwiseError) -> dict[str, object]:
+        """Tell of a refusal: the first problem as other refusals are told, and each beside its field."""
+        problems = [field_problem(error) for error in errors]
+        told = [{"field": one.field, "message": self._plain(one.message)} for one in problems]
+        return {**told[0], "errorCode": errors[0].code, "problems": told}
 
     def _made(self, request: Request, *steps: str) -> Response:
         """Send a file that was made beside jobs.

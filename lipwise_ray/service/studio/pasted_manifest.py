@@ -63,20 +63,22 @@ def read_pasted(text: str, checker: NewChecker, most_rows: int) -> PastedManifes
     found = PastedManifest()
     names: dict[str, int] = {}
     try:
-        for line, record in _records(text):
-            if len(found.lines) + len(found.problems) >= most_rows:
+        for number, (line, record) in enumerate(_records(text)):
+            if number >= most_rows:
                 found.problems.append(LineProblem(line, "", f"Only {most_rows} rows are taken at once."))
                 break
-            try:
-                name, draft = _draft(line, record)
-                if name in names:
-                    got = f"{name!r} is the name of line {names[name]} too"
-                    raise ManifestError("row_id", 'column "id"', got=got, do="Give each row another")
-                checker.row(draft)
-            except LipwiseError as error:
-                found.problems.append(_problem(line, error))
-            else:
-                names[name] = line
+            if BROKEN in record:
+                found.problems.append(LineProblem(line, "", str(ManifestError("row", "", got=str(record[BROKEN])))))
+                continue
+            name, draft, problems = _draft(line, record)
+            if (other := names.setdefault(name, line)) != line:
+                got = f"{name!r} is the name of line {other} too"
+                problems.append(ManifestError("row_id", 'column "id"', got=got, do="Give each row another"))
+            problems += checker.problems(draft)
+            order = {column: number for number, column in enumerate(record)}
+            told = [_problem(line, one) for one in problems]
+            found.problems += sorted(told, key=lambda one: order.get(one.column, -1))
+            if not problems:
                 found.drafts.append((name, draft))
                 found.lines.append(line)
     except ManifestError as error:  # of the file as a whole
@@ -93,23 +95,20 @@ def _records(text: str) -> Iterator[tuple[int, RawRow]]:
         yield from (read_jsonl if is_json else read_csv)(path, _COLUMNS)
 
 
-def _draft(line: int, record: RawRow) -> tuple[str, JobDraft]:
-    """Return the name and the draft of a row.
-
-    Raises:
-        ManifestError: It cannot be read as one.
-    """
-    if BROKEN in record:
-        raise ManifestError("row", "", got=str(record[BROKEN]))
+def _draft(line: int, record: RawRow) -> tuple[str, JobDraft, list[LipwiseError]]:
+    """Return the name and the draft of a row, and what is wrong with the cells that become no column of it."""
+    problems: list[LipwiseError] = []
     given = {name: value for name, value in record.items() if value not in (None, "")}
     row_id, output = str(given.pop("id", "")), str(given.pop("output", ""))
     priority = str(given.pop("priority", 0))
     if not _WHOLE_NUMBER.fullmatch(priority):
-        raise ManifestError("row_priority", 'column "priority"', got=f"{priority[:40]!r} is no whole number")
+        got = f"{priority[:40]!r} is no whole number"
+        problems.append(ManifestError("row_priority", 'column "priority"', got=got, do="Write one, such as 0 or 5"))
+        priority = "0"
     name = row_id or f"line-{line}"
     columns = cast("JsonObject", given)  # a JSON line's, or texts
     stem = plain_name(output.rpartition("/")[2].rpartition(".")[0] or row_id or f"line-{line}")
-    return name, JobDraft(columns=columns, door=DOOR, name=stem, priority=int(priority))
+    return name, JobDraft(columns=columns, door=DOOR, name=stem, priority=int(priority)), problems
 
 
 def _problem(line: int, error: LipwiseError) -> LineProblem:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from lipwise_ray.reports.report_parts import ReportParts, RowLine, line_of, parts_of
 from lipwise_ray.reports.rows import RunReport, collect
 from lipwise_ray.reports.worst_first import Stills
-from lipwise_ray.reports.write import NAMES, stills_of, write_files
+from lipwise_ray.reports.write import file_names, stills_of, write_files
 from lipwise_ray.service.studio.kept_results import KeptResults
 from lipwise_ray.service.studio.row_filter import FilterChoices, RowFilter
 from lipwise_ray.state.store import Store
@@ -76,7 +76,7 @@ class OpenReport:
         """Return a file of its page or tables; the first one that is asked for takes as long as all.
 
         Args:
-            name: One of `reports.write.NAMES`.
+            name: One of `reports.write.file_names()`.
 
         Raises:
             StorageError: The disk for scratch refused.
@@ -84,7 +84,7 @@ class OpenReport:
         with self._lock:
             if not self._paths:
                 self._paths = write_files(self.report, self.stills, Path(self._files.name))
-            return self._paths[NAMES.index(name)]
+            return self._paths[file_names().index(name)]
 
 
 def kept_reports(store: Store, plain: Callable[[str], str]) -> KeptResults[OpenReport]:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from lipwise_ray.reports import charts
 from lipwise_ray.reports.report_parts import ROW_HEADS, in_clauses
-from lipwise_ray.reports.write import NAMES
+from lipwise_ray.reports.write import file_names
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.studio.job_links import JobLinks
 from lipwise_ray.service.studio.kept_results import KeptResults
@@ -132,11 +132,11 @@ class _RunsPages:
         }
         if request.headers.get("hx-request"):
             return self._shell.fragment(request, "run_rows.html.jinja", values)
-        further = {"files": NAMES, "shards": self._shards(line)}
+        further = {"files": file_names(), "shards": self._shards(line)}
         return self._shell.page(request, "run.html.jinja", _HERE, {**values, **further})
 
     def file(self, request: Request, run_id: str, name: str) -> Response:
-        line = self._line(run_id) if name in NAMES else None
+        line = self._line(run_id) if name in file_names() else None
         if line is None or line.record is None:
             raise HTTPException(404, "There is no such file.")
         found = self._reports.get(run_id, _PATIENCE_S)

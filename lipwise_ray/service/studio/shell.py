@@ -84,7 +84,7 @@ class StudioShell:
             request: The request; its path prefix goes before every address.
             template: File name of the template.
             here: Name of the page in the bar.
-            values: Values for the template; with a true ``is_outside`` the page tells nothing of the service.
+            values: Values for the template; with a true ``is_outside`` the page tells nothing of how the service is.
         """
         is_outside = values.get("is_outside") is True
         about = {

@@ -93,14 +93,6 @@ class BatchResult(Answer):
     error_code: str | None = Field(default=None, serialization_alias="errorCode")
 
 
-class ProblemAnswer(Answer):
-    """Fault of a request, in the shape that all of them have."""
-
-    message: str | list[str]
-    status_code: int = Field(serialization_alias="statusCode")
-    error_code: str | None = Field(default=None, serialization_alias="errorCode")
-
-
 def at(seconds: float) -> datetime:
     """Return a time of a record.
 

@@ -16,6 +16,7 @@ from lipwise_ray.service.sync_api.feasibility import Feasibility
 from lipwise_ray.service.sync_api.generations import DOOR, GenerationView
 from lipwise_ray.service.sync_api.routes import router
 from lipwise_ray.service.sync_api.submission import GenerationDesk
+from lipwise_ray.service.upload_reading import with_uploads
 from lipwise_ray.service.web_errors import PlainWords
 
 _TRACKS = "tracks"
@@ -49,7 +50,7 @@ class SyncDoor:
             service,
             assets,
             Feasibility(service.source, service.uploads, models),
-            GenerationCosts(service.source, service.store.address, prices),
+            GenerationCosts(with_uploads(service.source, str(service.uploads)), service.store.address, prices),
             BoxTracks(service.uploads / _TRACKS),
         )
         self.name: str = DOOR

@@ -18,6 +18,7 @@ import lipwise_ray
 from lipwise_ray.errors import RequestError
 from lipwise_ray.service.asset_record import Asset
 from lipwise_ray.service.job_record import ServiceBatch
+from lipwise_ray.service.problem_answer import problem_responses
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.sync_api.answers import (
     Batch,
@@ -26,7 +27,6 @@ from lipwise_ray.service.sync_api.answers import (
     EstimatedCost,
     Generation,
     ModelInfo,
-    ProblemAnswer,
     at,
 )
 from lipwise_ray.service.sync_api.batch_lines import check_size
@@ -45,10 +45,6 @@ _RESULTS = results_path("{batch_id}")
 Statuses = Annotated[list[str] | None, Query(description="Statuses, repeated or with commas between them.")]
 Ids = Annotated[list[str] | None, Query(description="Ids, repeated or with commas between them.")]
 Keyed = Annotated[str | None, Header(alias="Idempotency-Key", description="1-128 of letters, digits and ._~-")]
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ProblemAnswer} for status in (*statuses, 401, 403, 429, 500, 503)}
 
 
 class _Handlers:
@@ -202,7 +198,7 @@ def router(desk: GenerationDesk, links: SignedLinks, plain: Callable[[str], str]
             handler,
             methods=[method],
             status_code=status,
-            responses=_problems(*statuses),
+            responses=problem_responses(*statuses),
             openapi_extra=body,
             operation_id=name,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.cli import again, jobs
+from lipwise_ray.cli import again, dub, jobs
 from lipwise_ray.cli.again import request_of, run_again, shown_words, words_of
 from lipwise_ray.cli.control import retry
 from lipwise_ray.errors import StateError
@@ -57,7 +57,7 @@ def test_only_submit_and_evaluate_are_run(words: list[str], tmp_path: Path, subm
         assert request is not None
         assert request.files == ["compare"]  # a video of that name, never the command
         return
-    with pytest.raises(StateError, match="no run of submit or evaluate to run again"):
+    with pytest.raises(StateError, match="no run of submit, evaluate or dub to run again"):
         retry(state)
     assert not submitted
     assert not (tmp_path / "NOTIFIED").exists()
@@ -250,3 +250,49 @@ def test_shards_are_retried_by_name_and_never_one_for_all(tmp_path: Path, submit
     (runs / "r" / "rows" / "000002-done.json").write_bytes(b"{}")
     retry(state)
     assert [one["shard"] for one in submitted] == ["1/2"]
+
+
+@pytest.fixture
+def dubbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """Take what would be dubbed."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(dub, "dub", lambda video, places, **options: found.append({"all": [video, *places], **options}))
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+def test_a_single_video_is_dubbed_again(tmp_path: Path, dubbed: list[dict[str, Any]]) -> None:
+    """With its text, voice, language and part of the video, on the state that is named; so do the words shown."""
+    asked = Request(
+        verb="dub", files=["v.mp4", "o.mp4"], text="Hello", voice="x", language="de", start_s=1.5, end_s=9.0
+    )
+    record = kept(asked, str(tmp_path))
+    assert record is not None
+    state = _state(tmp_path, request=asdict(record))
+    retry(state)
+    (again_asked,) = dubbed
+    assert again_asked["all"] == [str(tmp_path / "v.mp4"), str(tmp_path / "o.mp4")]
+    options = ("text", "voice", "language", "start", "end", "state")
+    assert [again_asked[name] for name in options] == ["Hello", "x", "de", "1.5", "9.0", state]
+    words = ["--text=Hello", "--voice=x", "--language=de", "--start=1.5", "--end=9.0", f"--state={state}"]
+    assert words_of(record, state) == ["dub", *words, "--", *record.files]
+
+
+def test_a_single_video_can_be_dubbed_again_on_another_ray(tmp_path: Path, dubbed: list[dict[str, Any]]) -> None:
+    """The command has no option for it, but a setting."""
+    retry(_state(tmp_path, request=asdict(Request(verb="dub", files=["v", "a", "o"]))), address="auto")
+    assert dubbed[0]["assignments"] == ['engine.address="auto"']
+
+
+def test_a_services_queue_is_its_own_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is in quarantine is lifted, and whoever asked is told who runs it; that is no error."""
+    state = _state(tmp_path)
+    (tmp_path / "st" / "service" / "jobs").mkdir(parents=True)
+    (tmp_path / "st" / "service" / "jobs" / "j1.json").write_text("{}")
+    (tmp_path / "st" / "quarantine").mkdir()
+    (tmp_path / "st" / "quarantine" / "render-j1-0.json").write_text("{}")
+    retry(state)
+    said = capsys.readouterr().out
+    assert "1 tasks out of quarantine" in said
+    assert "a service's: it runs them" in said
+    assert not [*(tmp_path / "st" / "quarantine").iterdir()]

@@ -20,7 +20,7 @@ from lipwise_ray.reports.row_sheet import RowSheet
 from lipwise_ray.reports.rows import collect, columns, row_of
 from lipwise_ray.reports.tables import ParquetTable, as_csv
 from lipwise_ray.reports.worst_first import _verdict, worst_first
-from lipwise_ray.reports.write import NAMES, write_report
+from lipwise_ray.reports.write import file_names, write_report
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore, to_json
 from lipwise_ray.values import Json
@@ -164,7 +164,7 @@ def test_tables_and_page_agree(tmp_path: Path) -> None:
     store.write(layout.attempts("job2"), b"".join(json.dumps(one).encode() + b"\n" for one in lines))
     place = write_report(store)
     folder = Path(place).parent
-    assert sorted(path.name for path in folder.glob("re*.*") if path.name in NAMES) == sorted(NAMES)
+    assert sorted(path.name for path in folder.glob("re*.*") if path.name in file_names()) == sorted(file_names())
     table = list(csv.DictReader(io.StringIO((folder / "results.csv").read_bytes().decode("utf-8-sig"))))
     rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     parquet = pq.read_table(folder / "results.parquet").to_pylist()
@@ -226,6 +226,22 @@ def test_an_offset_that_is_no_syncnets_is_not_called_wrong() -> None:
     text, is_bad = _verdict(other)
     assert ("offset +9" in text, is_bad) == (True, False)
     assert [row["row"] for row in worst_first(RowSheet.of([certain, other, lse], columns()))] == [0, 2, 1]
+
+
+def test_a_curve_is_called_by_its_scorers_own_figure(tmp_path: Path) -> None:
+    """LSE-C is SyncNet's alone: the curve of another scorer's run is captioned with that one's confidence."""
+    records = [_done(0, 6.0), _done(1, 6.0)]
+    records[1]["sync"] |= {
+        "judge": "lipsync_expert",
+        "after": {"sync_confidence": 0.2, "sync_distance": 1.0, "offset": 0},
+    }
+    store = _state(tmp_path / "state", records)
+    write_report(store, RUN, tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert re.findall("<figcaption>(.*? by second)</figcaption>", page) == [
+        "Sync confidence by second",
+        "LSE-C by second",
+    ]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\tx", "\r=1"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lipwise_ray.errors import OutputError, SettingsError, WeightsError
+from lipwise_ray.errors import OutputError, SettingsError, SetupError, WeightsError
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.resources import jobs_folder, models_folder
@@ -70,6 +71,18 @@ def test_a_figure_that_nobody_gives_has_its_reason(folder: Path, embedder: str, 
     found, absent = requirements.for_evaluation(settings, replace(row, reference="r.mp4"))
     assert "embedder" not in found
     assert absent["identity_distance"].startswith(why)
+
+
+def test_a_comparison_needs_its_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a row that has a reference is refused, not measured in part; rows without one are measured."""
+    (folder / "m.csv").write_text("id,video,audio,output\na,v.mp4,s.wav,a.mp4")
+    (row,) = read_manifest(folder / "m.csv", str(folder / "out"), ["quality"]).rows
+    settings = resolve([("", {"detect": {"detector": "tiny"}})])
+    requirements = ModelRequirements(Registry(models_folder() / "registry.toml", folder), gpu=False)
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    assert requirements.for_evaluation(settings, row)
+    with pytest.raises(SetupError, match=r"line 2 .*lipwise-ray\[eval\]"):
+        requirements.for_evaluation(settings, replace(row, reference="r.mp4"))
 
 
 @pytest.mark.parametrize("inside", ["", "runs/x"])

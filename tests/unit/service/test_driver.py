@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sqlite3
+import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lipwise_ray.errors import StorageError
+from lipwise_ray.errors import EngineError, InputError, SetupError, StorageError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.runs.progress_events import RowEnded, RowProgress, RowsProgress
+from lipwise_ray.runs.report import Report
+from lipwise_ray.scheduler.ending import NOTHING_WORKS
+from lipwise_ray.service import driver as driving
+from lipwise_ray.service import held_rows, row_reader
 from lipwise_ray.service.driver import Driver
-from lipwise_ray.service.wire import AddRow, BeginDriver, CancelRow, FromDriver
+from lipwise_ray.service.wire import AddRow, BeginDriver, CancelRow, DriverStands, FromDriver, PrioritiseRow, RowOver
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.state.row_outcome import RowOutcome
@@ -20,8 +31,8 @@ from tests.support.service import quiet_settings
 class Heard:
     """A driver whose lines the test reads."""
 
-    def __init__(self, folder: Path) -> None:
-        source = quiet_settings()
+    def __init__(self, folder: Path, *more: str) -> None:
+        source = quiet_settings(*more)
         self.uploads = folder / "uploads"
         self.uploads.mkdir()
         for name in ("v.mp4", "s.wav"):
@@ -41,6 +52,16 @@ class Heard:
         """Hand it a row."""
         files = {"video": str(self.uploads / "v.mp4"), "audio": str(self.uploads / "s.wav")}
         self.driver._take(AddRow(name, 1, 1, 0, {"id": name, "output": f"{name}.mp4", **files}))
+
+    @property
+    def problem(self) -> str:
+        """What it says last of why it cannot work."""
+        return [one for one in self.says if isinstance(one, DriverStands)][-1].problem
+
+    @property
+    def overs(self) -> list[RowOver]:
+        """The ends that it told."""
+        return [one for one in self.says if isinstance(one, RowOver)]
 
     def go(self, name: str) -> None:
         """Let the run tell how far a row is."""
@@ -74,3 +95,160 @@ def test_a_request_that_could_not_be_left_is_left_later(heard: Heard, monkeypatc
     failure = RowFailure(code="not_media", message="is no video")
     heard.driver._tell(RowEnded(RowOutcome(row=1, row_id="a", job_id="j", result=failure, seconds=1.0)))
     assert store.names(layout.CONTROL) == []
+
+
+def _fails(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        ("tempfile", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        ("tempfile", OSError(errno.EMFILE, os.strerror(errno.EMFILE))),
+        ("tempfile", OSError(errno.EIO, os.strerror(errno.EIO))),
+        ("tempfile", FileNotFoundError(errno.ENOENT, "No usable temporary directory found")),
+        ("reader", StorageError("store_away", "s3://b", got="cannot be reached")),
+        ("reader", SetupError("no_preset", "", got="the presets are away")),
+        ("reader", sqlite3.OperationalError("database or disk is full")),
+        ("reader", MemoryError()),
+        ("path", OSError(errno.EMFILE, os.strerror(errno.EMFILE))),
+    ],
+)
+def test_a_fault_of_the_machine_fails_no_job(
+    heard: Heard, place: str, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits, and the reason is told; once the fault is over it is done as if nothing had been."""
+    monkeypatch.setattr(held_rows, "_LEAST_PAUSE_S", 600.0)
+    with monkeypatch.context() as faulty:
+        if place == "tempfile":
+            faulty.setattr(tempfile, "TemporaryDirectory", _fails(fault))
+        elif place == "reader":
+            faulty.setattr(row_reader, "read_manifest", _fails(fault))
+        else:  # while our own copy of the row is read
+            faulty.setattr("lipwise_ray.pipeline.manifest.manifest.sha256_of", _fails(fault))
+        for name in ("a", "b", "c"):
+            heard.add(name)
+        assert heard.overs == []
+        assert heard.problem.startswith("Jobs wait, for they cannot be taken up: ")
+        heard.driver._take(CancelRow("b"))
+        heard.driver._take(PrioritiseRow("c", 7))
+        heard.driver._held.try_again()
+        assert heard.problem
+    assert [(one.id, one.status) for one in heard.overs] == [("b", "cancelled")]
+    heard.driver._held.try_again()
+    assert heard.problem == ""
+    taken = [heard.driver._queue.take(Counter(), 0.0) for _ in range(3)]
+    assert [row and row.id for row in taken] == ["c", "a", None]
+    heard.driver.stop()
+
+
+def test_a_held_job_is_tried_again_by_itself(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to ask for it."""
+    monkeypatch.setattr(held_rows, "_LEAST_PAUSE_S", 0.001)
+    faults = iter([OSError(errno.ENOSPC, "full")] * 3)
+    real = row_reader.read_manifest
+
+    def read(*given: Any) -> Any:
+        if (fault := next(faults, None)) is not None:
+            raise fault
+        return real(*given)
+
+    monkeypatch.setattr(row_reader, "read_manifest", read)
+    heard.add("a")
+    assert heard.driver._queue.wait()
+    assert heard.overs == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(InputError("not_media", "v.mp4", got="is no video"), "not_media"), (ZeroDivisionError(), "internal")],
+)
+def test_a_fault_of_its_own_fails_a_job(
+    heard: Heard, fault: Exception, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No wait mends it, and the next job is taken up."""
+    with monkeypatch.context() as faulty:
+        faulty.setattr(row_reader, "read_manifest", _fails(fault))
+        heard.add("a")
+    heard.add("b")
+    assert [(one.id, one.code) for one in heard.overs] == [("a", code)]
+    assert [row.id for row in heard.driver._queue.rows()] == ["b"]
+
+
+class Runs:
+    """The runs of a driver, as the test has them end."""
+
+    def __init__(self, heard: Heard, *ends: str | Exception) -> None:
+        self._ends = [*ends]
+        self.driver = heard.driver
+        self.taken: list[list[str]] = []
+
+    def dub_queue(self, rows: Any, *_: object) -> Report:
+        at_work: Counter[str] = Counter()
+        taken: list[str] = []
+        while (row := rows.take(at_work)) is not None:
+            at_work[row.tenant] += 1
+            taken.append(row.id)
+        self.taken.append(taken)
+        end = self._ends.pop(0)
+        if not self._ends:
+            self.driver.stop()
+        if isinstance(end, Exception):
+            raise end
+        return Report("r", 0, 0, 0, 0.0, 0, 0, 0, stopped=end)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between runs that the test does not wait for."""
+    monkeypatch.setattr(driving, "_LEAST_PAUSE_S", 0.001)
+    monkeypatch.setattr(driving, "_MOST_PAUSE_S", 0.001)
+
+
+@pytest.mark.usefixtures("no_pause")
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.ENOSPC, "full"), sqlite3.OperationalError("full"), EngineError("head_lost", "ray", got="is gone")],
+)
+def test_a_run_that_the_machine_ends_is_done_again(
+    heard: Heard, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process goes on, and its rows wait for the next run."""
+    runs = Runs(heard, fault, fault, "")
+    monkeypatch.setattr(heard.driver, "_runner", runs)
+    heard.add("a")
+    assert heard.driver.work() is ExitCode.DONE
+    assert runs.taken == [["a"]] * 3
+    assert heard.overs == []
+    assert any(isinstance(one, DriverStands) and one.problem for one in heard.says)
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_jobs_with_which_nothing_works_fail_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few that are alone are not tried for ever; while they are, the service says that it is not ready."""
+    heard = Heard(tmp_path, 'engine.kind="ray"')
+    runs = Runs(heard, *[NOTHING_WORKS] * 8)
+    monkeypatch.setattr(heard.driver, "_runner", runs)
+    for name in ("a", "b", "c"):
+        heard.add(name)
+    assert heard.driver.work() is ExitCode.DONE
+    assert [*map(sorted, runs.taken)][:5] == [["a", "b", "c"]] * 5
+    assert [(one.id, one.status, one.code) for one in heard.overs] == [
+        (name, "failed", NOTHING_WORKS) for name in ("a", "b", "c")
+    ]
+    assert all(one.message for one in heard.overs)
+    assert heard.problem
+
+
+def test_a_process_that_has_lost_its_own_gpu_makes_way(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an inline engine has lost only another process can have again; the reason is told first."""
+    runs = Runs(heard, NOTHING_WORKS, "")
+    monkeypatch.setattr(heard.driver, "_runner", runs)
+    heard.add("a")
+    assert heard.driver.work() is ExitCode.STOPPED
+    assert runs.taken == [["a"]]
+    assert heard.problem == NOTHING_WORKS

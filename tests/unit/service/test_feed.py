@@ -342,3 +342,27 @@ def test_a_refusal_that_is_over_is_no_problem_any_more(fed: Fed, monkeypatch: py
     assert problems[0] == ""
     assert "no room" in problems[1]
     assert problems[2] == ""
+
+
+def test_a_machine_that_ends_every_driver_gives_up_few_jobs(fed: Fed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's own words are in the reason; past so many, nothing is given up until one is done."""
+    monkeypatch.setattr(feeding, "_MOST_PAUSE_S", 0.001)
+    jobs = [fed.add(f"j{number}") for number in range(9)]
+    for _ in range(60):
+        driver = fed.driver()
+        fed.settled(driver)
+        sent: list[str] = []
+        while not driver.heard.empty():
+            sent.append(_added(driver))
+        fed.settled(driver, *(RowBegan(name, "r") for name in sent))
+        driver.say(DriverStands("the GPU is gone."))
+        driver.end_input()
+    failed = [job for job in (fed.jobs.get(one.id) for one in jobs) if job.status == "failed"]
+    assert len(failed) == feeding.MOST_UNPROVEN
+    assert {job.code for job in failed} == {"driver_died"}
+    assert all("the GPU is gone." in str(job.message) for job in failed)
+    driver = fed.driver()
+    fed.settled(driver, RowBegan("j8", "r"), _done("j8"))
+    assert fed.jobs.get("j8").status == "completed"
+    left = [job.id for job in fed.jobs.unfinished()]
+    assert len(left) == len(jobs) - len(failed) - 1

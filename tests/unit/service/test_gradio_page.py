@@ -30,7 +30,7 @@ _PATIENCE_S = 120.0
 def page(tmp_path: Path) -> Generator[tuple[GradioPage, Service]]:
     """A page over a queue whose jobs wait."""
     service = Service.open(tmp_path / "service", quiet_settings(), works=False)
-    yield GradioPage(service, AssetStore(service.store, service.uploads, 1 << 30)), service
+    yield GradioPage(service, AssetStore(service.store, service.uploads, 1 << 30, service.side_work.facts)), service
     service.close()
 
 

@@ -39,7 +39,7 @@ def test_rows_that_a_run_left_wait_again() -> None:
     assert queue.unwanted(["r9"]) == set()
     assert queue.ended("r1", is_done=True) is not None
     assert queue.ended("r1", is_done=True) is None
-    assert [one.row.id for one in queue.put_back(nothing_works=False)] == ["r2"]
+    assert [one.row.id for one in queue.put_back(nothing_works=False).cancelled] == ["r2"]
     assert queue.cancel("r4") is not None
     assert [row.id for row in queue.rows()] == ["r3"]
 
@@ -54,7 +54,7 @@ def test_one_that_is_cancelled_at_work_is_told_of_once() -> None:
     assert queue.unwanted(["r1"]) == {"r1"}  # the state could not be written
     queue.note_told("r1")
     assert queue.unwanted(["r1"]) == set()
-    assert [one.row.id for one in queue.put_back(nothing_works=False)] == ["r1"]
+    assert [one.row.id for one in queue.put_back(nothing_works=False).cancelled] == ["r1"]
     assert queue.rows() == []
     assert not queue.was_told("r1")
 
@@ -151,3 +151,59 @@ def test_rows_with_which_nothing_works_block_nobody() -> None:
     assert _ids(queue) == ["r5"]
     queue.ended("r5", is_done=True)
     assert _ids(queue) == ["r3"]
+
+
+def _halt(queue: RowQueue) -> list[str]:
+    """Take all rows that are given, in a run in which nothing works; return those that are given up."""
+    assert _ids(queue)
+    return [one.row.id for one in queue.put_back(nothing_works=True).given_up]
+
+
+def test_a_few_rows_with_which_nothing_works_end_although_no_other_is_done() -> None:
+    """After five runs each of them is done alone: one fails by itself, one is given up where the run halts again."""
+    queue = RowQueue()
+    for number in (1, 2, 3):
+        queue.add(_row(number), 1)
+    assert [_halt(queue) for _ in range(5)] == [[]] * 5
+    assert _ids(queue) == ["r1"]
+    queue.ended("r1", is_done=False)
+    queue.put_back(nothing_works=False)
+    assert _halt(queue) == ["r2"]
+    assert _halt(queue) == ["r3"]
+    assert queue.rows() == []
+
+
+def test_a_row_that_comes_meanwhile_begins_the_count_anew() -> None:
+    """What halts with others may be their fault, or the machine's: it is looked at once more."""
+    queue = RowQueue()
+    for number in (1, 2, 3):
+        queue.add(_row(number), 1)
+    for _ in range(4):
+        _halt(queue)
+    queue.add(_row(4), 1)
+    assert [_halt(queue) for _ in range(4)] == [[]] * 4
+    assert set(_ids(queue)) == {"r1", "r2", "r3", "r4"}
+
+
+def test_a_machine_on_which_nothing_works_gives_up_no_backlog() -> None:
+    """Neither a long one, nor row by row what comes in: so many at most until one is done."""
+    queue = RowQueue()
+    for number in range(1, 8):
+        queue.add(_row(number), 1)
+    assert [_halt(queue) for _ in range(20)] == [[]] * 20
+    assert len(queue.rows()) == 7
+    for number in range(1, 8):
+        queue.cancel(f"r{number}")
+    given_up: list[str] = []
+    for first in range(10, 40, 3):
+        for number in range(first, first + 3):
+            queue.add(_row(number), 1)
+        for _ in range(10):
+            if queue.rows():
+                given_up += _halt(queue)
+    assert len(given_up) == row_queue.MOST_UNPROVEN
+    queue.add(_row(90, priority=1), 1)
+    assert "r90" in _ids(queue)
+    queue.ended("r90", is_done=True)  # it works again: whatever still halts goes alone
+    queue.put_back(nothing_works=True)
+    assert len(_ids(queue)) == 1

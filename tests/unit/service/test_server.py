@@ -24,7 +24,9 @@ from lipwise_ray.runs.load_settings import load_settings
 from lipwise_ray.service import app, gate
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server import ListeningSocket, ServerRequest, serve
+from lipwise_ray.service.service import Service
 from lipwise_ray.service.web_errors import PlainWords, status_of
+from lipwise_ray.storage.redact import redact
 from tests.support.service_site import clip, running
 
 CLIP = clip()
@@ -130,8 +132,9 @@ def test_secrets_are_their_owners(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in file.parent.iterdir()] == ["token"]
     file.chmod(0o640)
-    with pytest.raises(SetupError, match=r"others may read it\. Run: chmod 600"):
+    with pytest.raises(SetupError, match=r'others may read its file "token"\. Run: chmod 600') as raised:
         secret_in(file)
+    assert redact(str(raised.value)) == str(raised.value)  # what is said of it is no secret
     file.chmod(0o600)
     for text in ("", "short", "two words that are long enough", "\N{SNOWMAN}" * 20):
         file.write_text(text)
@@ -179,6 +182,23 @@ def test_links_of_a_listener_at_all_addresses_name_this_machine(tmp_path: Path) 
         base = f"http://{socket.gethostname()}:{site.port}"
         assert site.door.links.to("/x").startswith(f"{base}/x?")
         assert any(base in line and "--public-url" in line for line in site.lines)
+
+
+@pytest.mark.parametrize(
+    ("out", "state", "words"),
+    [
+        ("uploads/out", None, "where the files of clients are"),
+        (None, "uploads", "where the files of clients are"),
+        ("token", None, "is no folder"),
+        ("state", None, "is the state"),
+    ],
+)
+def test_places_that_cannot_be_are_said_at_once(tmp_path: Path, out: str | None, state: str | None, words: str) -> None:
+    """Before a job is taken whose output could never be written, or a client's file lies among records."""
+    (tmp_path / "token").touch()
+    places = {name: str(tmp_path / one) for name, one in (("out", out), ("state", state)) if one}
+    with pytest.raises(SettingsError, match=words):
+        Service.open(tmp_path, load_settings(), works=False, **places)
 
 
 def test_metrics_count_by_route(tmp_path: Path) -> None:

@@ -7,36 +7,26 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 
+import av
 import cv2
+import numpy as np
 import pytest
 
 from lipwise_ray.errors import RequestError, TransientError
-from lipwise_ray.runs.load_settings import load_settings
-from lipwise_ray.service.side_messages import BeginSideWork, PreviewWanted
+from lipwise_ray.service.side_messages import PreviewProgress, PreviewWanted
 from lipwise_ray.service.side_work import SideWork
-from tests.support.dub import PASSTHROUGH
 from tests.support.service import write_footage
+from tests.support.side_settings import DEMO as FOLDER
+from tests.support.side_settings import begin_side_work
 
-DEMO = Path(__file__).parents[3] / "manifests" / "demo" / "two-people.mp4"
-SETTINGS = ('detect.detector="tiny"', PASSTHROUGH, "faces.select=box:30,90,60,120", 'score.judge="none"')
-
-
-def begin(folder: Path) -> BeginSideWork:
-    source = load_settings(assignments=SETTINGS)
-    return BeginSideWork(
-        presets=str(source.presets),
-        preset=source.preset,
-        layers=tuple((where, dict(values)) for where, values in source.layers),
-        uploads=str(folder / "uploads"),
-        folder=str(folder / "side"),
-    )
+DEMO = FOLDER / "two-people.mp4"
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Generator[SideWork]:
     folder = tmp_path_factory.mktemp("side")
     write_footage(folder / "uploads")
-    found = SideWork(begin(folder))
+    found = SideWork(begin_side_work(folder))
     yield found
     found.close()
     assert found.pid is None
@@ -52,12 +42,50 @@ def test_faces_are_told_from_left_to_right_with_their_picture(work: SideWork) ->
     assert work.faces(str(DEMO), 1e5).frame > 100  # beyond the end: the last one
 
 
-def test_a_file_that_is_no_video_is_told_and_the_process_goes_on(work: SideWork, tmp_path: Path) -> None:
+def test_a_face_is_looked_for_where_no_moment_is_named(work: SideWork) -> None:
+    """The first frame serves where it has a face; a clip that opens in the dark is shown where somebody is seen."""
+    assert work.faces(str(DEMO), None).frame == 0
+    late = work.folder.parent / "uploads" / "late.mp4"
+    _write_late(late)
+    found = work.faces(str(late), None)
+    assert (found.at_s, len(found.boxes)) == (2.0, 2)
+    assert work.faces(str(late), 0).boxes == ()
+
+
+def _write_late(target: Path) -> None:
+    """Write a second and a half of darkness, and then a second of the demo's two people."""
+    with av.open(str(DEMO)) as source, av.open(str(target), "w") as container:
+        stream = container.add_stream("libx264", 10)
+        stream.width, stream.height = 480, 270
+        shown = next(source.decode(video=0)).to_ndarray(format="rgb24")
+        for number in range(25):
+            picture = shown if number >= 15 else np.zeros_like(shown)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    ("video", "words"),
+    [
+        ("/etc/passwd", "not read for clients"),
+        ("../../etc/passwd", "not read for clients"),
+        ("https://127.0.0.1/a.mp4", "addresses of https are not read here"),
+        (f"{DEMO.parent}/nobody.mp4", "file not found"),
+        (f"{DEMO.parent}/../../pyproject.toml", "not read for clients"),
+    ],
+)
+def test_faces_are_looked_for_only_where_a_client_may_read(work: SideWork, video: str, words: str) -> None:
+    """What a row may not name is not opened for a still either."""
+    with pytest.raises(RequestError, match=words):
+        work.faces(video, 0)
+
+
+def test_a_file_that_is_no_video_is_told_and_the_process_goes_on(work: SideWork) -> None:
     """What one question meets is its own: the next one is answered by the same process."""
-    (tmp_path / "v.mp4").write_bytes(b"no video")
+    (work.folder.parent / "uploads" / "none.mp4").write_bytes(b"no video")
     before = work.pid
     with pytest.raises(RequestError):
-        work.faces(str(tmp_path / "v.mp4"), 0)
+        work.faces(str(work.folder.parent / "uploads" / "none.mp4"), 0)
     assert len(work.faces(str(DEMO), 0).boxes) == 2
     assert before in (None, work.pid)
 
@@ -66,7 +94,10 @@ def test_a_preview_is_made_and_kept(work: SideWork) -> None:
     """A preview lies in the folder of previews; the same one again is the same file."""
     uploads = work.folder.parent / "uploads"
     wanted = PreviewWanted({"video": str(uploads / "v.mp4"), "audio": str(uploads / "s.wav")}, 0.0, 0.2)
-    made = work.preview(wanted)
+    told: list[PreviewProgress] = []
+    made = work.preview(wanted, told.append)
+    assert told
+    assert all(0 <= one.frames_done <= one.frames_total for one in told)
     assert (work.folder / "previews" / made.key / made.name).stat().st_size > 0
     assert work.preview(wanted).key == made.key
     with pytest.raises(RequestError, match="not read for clients"):
@@ -75,7 +106,7 @@ def test_a_preview_is_made_and_kept(work: SideWork) -> None:
 
 def test_what_takes_too_long_is_ended_and_the_next_question_has_a_new_process(tmp_path: Path) -> None:
     """The process of a question that ran past its bound is gone, and its clients are told so."""
-    work = SideWork(begin(tmp_path), faces_s=0.01)
+    work = SideWork(begin_side_work(tmp_path), faces_s=0.01)
     with pytest.raises(TransientError, match=r"took more than 0\.01 s"):
         work.faces(str(DEMO), 0)
     assert work.pid is None
@@ -84,7 +115,7 @@ def test_what_takes_too_long_is_ended_and_the_next_question_has_a_new_process(tm
 
 def test_closing_ends_the_process_and_whoever_waits_for_it(tmp_path: Path) -> None:
     """A server that stops waits for nobody's preview."""
-    work = SideWork(begin(tmp_path))
+    work = SideWork(begin_side_work(tmp_path))
     told: list[BaseException] = []
 
     def ask() -> None:

@@ -242,7 +242,9 @@ def test_a_file_in_use_is_not_removed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> AssetStore:
-    return AssetStore(open_store(str(tmp_path / "state")), tmp_path / "uploads", 1_000_000, lambda: NOW_S[0])
+    return AssetStore(
+        open_store(str(tmp_path / "state")), tmp_path / "uploads", 1_000_000, media_facts, lambda: NOW_S[0]
+    )
 
 
 NOW_S = [1000.0]
@@ -284,7 +286,7 @@ def test_an_upload_that_goes_on_is_not_given_up(store: AssetStore, tmp_path: Pat
     NOW_S[0] += 80_000.0
     for one in (
         store,
-        AssetStore(open_store(str(tmp_path / "state")), tmp_path / "uploads", 1_000_000, lambda: NOW_S[0]),
+        AssetStore(open_store(str(tmp_path / "state")), tmp_path / "uploads", 1_000_000, media_facts, lambda: NOW_S[0]),
     ):
         assert one.expire(1.0, lambda _: False) == 0
         assert one.received(pending.id) == 5

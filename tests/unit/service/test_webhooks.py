@@ -214,6 +214,7 @@ def test_a_redirection_is_not_followed(receiver: Receiver) -> None:
     """It could lead anywhere."""
     receiver.statuses, receiver.location = [302], "http://169.254.169.254/"
     assert post(receiver.url, b"{}", {}, receiver.resolve) == 302
+    receiver.wait(1)  # it notes a call once it has answered
     assert len(receiver.calls) == 1
 
 
@@ -280,7 +281,7 @@ def service(tmp_path: Path) -> Generator[Service]:
 
 
 def calls_of(service: Service, receiver: Receiver) -> EndingCalls:
-    assets = AssetStore(service.store, service.uploads, 1000)
+    assets = AssetStore(service.store, service.uploads, 1000, service.side_work.facts)
     door = PlainDoor(service, assets, SignedLinks("token", "http://h", 60))
     return EndingCalls(service, [door], SECRET, receiver.resolve)
 

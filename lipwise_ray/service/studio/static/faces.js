@@ -3,8 +3,13 @@
 const WAIT_MS = 250;
 
 export class Faces {
-  /** `ask(atS)` returns what the server found; `onChoice(rule, words)` is told of a face that was pressed. */
-  constructor(form, ask, onChoice) {
+  /**
+   * @param {HTMLFormElement} form has the still and the slider.
+   * @param {(atS: number | null) => Promise<object>} ask returns what the server found; null: where it finds a face.
+   * @param {(rule: string, words: string) => void} onChoice is told of a face that was pressed.
+   * @param {(atS: number) => void} onMoment is told of the moment that is shown.
+   */
+  constructor(form, ask, onChoice, onMoment) {
     this.box = form.querySelector("#still");
     this.image = this.box.querySelector('[data-part="still"]');
     this.group = this.box.querySelector(".faces");
@@ -13,6 +18,7 @@ export class Faces {
     this.says = form.querySelector("#faces-say");
     this.ask = ask;
     this.onChoice = onChoice;
+    this.onMoment = onMoment;
     this.chosen = "";
     this.moment.addEventListener("input", () => {
       this.told.textContent = `${Number(this.moment.value).toFixed(2)} s`;
@@ -27,7 +33,7 @@ export class Faces {
     this.says.textContent = "The faces are shown once the video is here.";
   }
 
-  async show(atS = 0) {
+  async show(atS = null) {
     const mine = (this.latest = {});
     this.says.textContent = "Looking for faces …";
     try {
@@ -42,6 +48,9 @@ export class Faces {
     this.image.src = found.still;
     this.box.hidden = false;
     this.moment.max = Math.max(0, found.seconds - 0.001);
+    this.moment.value = found.at_s;
+    this.told.textContent = `${found.at_s.toFixed(2)} s`;
+    this.onMoment(found.at_s);
     this.moment.closest("#still").querySelectorAll("label, #moment").forEach((one) => (one.hidden = found.seconds <= 0.1));
     this.group.querySelectorAll("button").forEach((one) => one.remove());
     found.boxes.forEach(([left, top, right, bottom], number) => {

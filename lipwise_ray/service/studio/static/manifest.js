@@ -34,7 +34,7 @@ function cell(row, content, kind = "td") {
 
 function show(found) {
   const rows = (count) => `${count} ${count === 1 ? "row" : "rows"}`;
-  says.textContent = found.bad ? `${rows(found.good)} good, ${found.bad} ${found.bad === 1 ? "fault" : "faults"}.` : `${rows(found.good)}, all good.`;
+  says.textContent = found.bad ? `${rows(found.good)} good; ${found.bad} ${found.bad === 1 ? "fault" : "faults"} in ${rows(found.bad_rows)}.` : `${rows(found.good)}, all good.`;
   faults.hidden = !found.bad;
   faults.querySelector("tbody").replaceChildren(
     ...found.problems.map((one) => {
@@ -64,7 +64,7 @@ async function check() {
   checking = new AbortController();
   problem.textContent = "";
   if (!text.value.trim()) {
-    show({ good: 0, bad: 0, rows: [], problems: [] });
+    show({ good: 0, bad: 0, bad_rows: 0, rows: [], problems: [] });
     says.textContent = "Nothing was typed yet.";
     return;
   }

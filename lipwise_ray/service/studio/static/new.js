@@ -10,16 +10,24 @@ const form = document.getElementById("new");
 const at = form.dataset.at;
 const field = (name) => form.elements.namedItem(name);
 
-async function asked(address, body, signal) {
-  const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal }).catch((error) => {
+const posted = (address, body, signal) =>
+  fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal }).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Error("The server cannot be reached. Nothing that was typed is lost.");
   });
-  const told = await answer.json().catch(() => ({ message: `The server answered ${answer.status}.` }));
-  if (answer.ok) return told;
-  const problem = new Error(Array.isArray(told.message) ? told.message.join(" ") : told.message);
-  problem.field = told.field ?? "";
-  throw problem;
+
+/** What the server refused as an error: its message, and each problem with its field. */
+function refusal(told) {
+  const message = Array.isArray(told.message) ? told.message.join(" ") : told.message;
+  return Object.assign(new Error(message), { problems: told.problems ?? [{ field: told.field ?? "", message }] });
+}
+
+const refusalOf = async (answer) => refusal(await answer.json().catch(() => ({ message: `The server answered ${answer.status}.` })));
+
+async function asked(address, body, signal) {
+  const answer = await posted(address, body, signal);
+  if (!answer.ok) throw await refusalOf(answer);
+  return answer.json();
 }
 
 const values = () => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value]));
@@ -36,12 +44,18 @@ function clearProblems() {
 
 const controlOf = (name) => document.getElementById(`${name}-file`) ?? document.getElementById(name === "settings" ? "toml" : name);
 
-function showProblem(error, moves) {
-  const name = form.querySelector(`[data-problem="${CSS.escape(error.field ?? "")}"]`) ? (error.field ?? "") : "";
-  form.querySelector(`[data-problem="${CSS.escape(name)}"]`).textContent = error.message;
-  const control = name ? controlOf(name) : null;
-  control?.setAttribute("aria-invalid", "true");
-  if (moves && control) control.focus();
+/** Shows every problem of an error beside its field; `moves` puts the focus on the first one. */
+function showProblems(error, moves) {
+  const problems = error.problems ?? [{ field: "", message: error.message }];
+  const controls = problems.map(({ field: of, message }) => {
+    const own = form.querySelector(`[data-problem="${CSS.escape(of)}"]`);
+    const place = own ?? form.querySelector('[data-problem=""]');
+    place.textContent = [place.textContent, message].filter(Boolean).join(" ");
+    const control = of && own ? controlOf(of) : null;
+    control?.setAttribute("aria-invalid", "true");
+    return control;
+  });
+  if (moves) controls.find(Boolean)?.focus();
 }
 
 // The plan, as one types.
@@ -104,7 +118,7 @@ async function check() {
   } catch (error) {
     if (error.name === "AbortError") return;
     planSays("It cannot be done as it stands.");
-    showProblem(error, false);
+    showProblems(error, false);
   }
 }
 
@@ -117,7 +131,7 @@ function changed() {
 
 const faces = new Faces(
   form,
-  (atS) => asked(`${at}/faces`, { video_asset: field("video_asset").value, at_s: atS, preset: values().preset }),
+  (atS) => asked(`${at}/faces`, { video_asset: field("video_asset").value, video_url: field("video_url").value.trim(), at_s: atS, preset: values().preset }),
   (rule, words) => {
     const select = field("faces");
     select.querySelector("[data-own]")?.remove();
@@ -127,7 +141,17 @@ const faces = new Faces(
     say(`Chosen: ${words}.`);
     changed();
   },
+  (atS) => {
+    if (!("typed" in start.dataset)) start.value = Math.round(atS * 100) / 100;
+  },
 );
+
+// A preview begins where the still is, until another second is typed.
+const start = document.getElementById("at");
+start.addEventListener("input", () => {
+  if (start.value === "") delete start.dataset.typed;
+  else start.dataset.typed = "";
+});
 
 field("faces").addEventListener("change", () => faces.mark(field("faces").value));
 
@@ -171,7 +195,7 @@ form.querySelectorAll("[data-source]").forEach((box) => {
       bar.hidden = true;
       label.textContent = chosen.name;
       say(`${chosen.name} is here.`);
-      if (name === "video") faces.show(0);
+      if (name === "video") faces.show();
       changed();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -197,6 +221,11 @@ form.querySelectorAll("[data-source]").forEach((box) => {
     if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
   });
 });
+field("video_url").addEventListener("change", () => {
+  if (field("video_asset").value) return; // the file that was sent counts
+  if (field("video_url").value.trim()) faces.show();
+  else faces.clear();
+});
 ["dragover", "drop"].forEach((kind) => window.addEventListener(kind, (event) => event.preventDefault())); // a miss leaves the page
 
 form.querySelectorAll('[name="speech"]').forEach((choice) =>
@@ -214,13 +243,48 @@ const preview = document.getElementById("preview");
 const previewSays = document.getElementById("preview-say");
 const see = document.getElementById("see");
 
+const frames = document.getElementById("preview-frames");
+const bar = document.getElementById("preview-bar");
+
+function showProgress({ stage, done, total }) {
+  frames.hidden = false;
+  frames.textContent = total ? `${stage}: ${done} of ${total} frames` : `${stage} …`;
+  if (total) {
+    bar.max = total;
+    bar.value = done;
+  } else bar.removeAttribute("value");
+}
+
+/** The lines of an answer as they come, each as a value. */
+async function* linesOf(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const lines = (rest + part.value).split("\n");
+    rest = lines.pop();
+    for (const line of lines.filter(Boolean)) yield JSON.parse(line);
+  }
+}
+
+async function makePreview() {
+  const answer = await posted(`${at}/preview`, { form: values(), at_s: Number(start.value) || 0 });
+  if (!answer.ok) throw await refusalOf(answer);
+  for await (const told of linesOf(answer)) {
+    if (told.video) return told;
+    if (told.message) throw refusal(told);
+    showProgress(told);
+  }
+  throw new Error("The server stopped before the preview was done. Ask for it again.");
+}
+
 see.addEventListener("click", async () => {
   clearProblems();
   see.disabled = true;
-  document.getElementById("preview-bar").hidden = false;
+  bar.removeAttribute("value");
+  bar.hidden = false;
   previewSays.textContent = "The preview is being made; you may go on here.";
   try {
-    const made = await asked(`${at}/preview`, { form: values(), at_s: 0 });
+    const made = await makePreview();
     preview.hidden = false;
     preview.querySelector("video").src = made.video;
     preview.querySelector('[data-part="notes"]').replaceChildren(
@@ -234,10 +298,11 @@ see.addEventListener("click", async () => {
     previewSays.textContent = "The preview is ready.";
   } catch (error) {
     previewSays.textContent = "There is no preview.";
-    showProblem(error, true);
+    showProblems(error, true);
   } finally {
     see.disabled = false;
-    document.getElementById("preview-bar").hidden = true;
+    bar.hidden = true;
+    frames.hidden = true;
   }
 });
 
@@ -251,7 +316,7 @@ form.addEventListener("submit", async (event) => {
   try {
     location.assign((await asked(`${at}/submit`, values())).page);
   } catch (error) {
-    showProblem(error, true);
+    showProblems(error, true);
     button.disabled = false;
   }
 });

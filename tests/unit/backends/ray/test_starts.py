@@ -14,8 +14,10 @@ from unittest.mock import MagicMock
 import pytest
 from ray.exceptions import RuntimeEnvSetupError
 
+from lipwise_ray.backends.own_memory import own_memory
 from lipwise_ray.backends.ray import crew as ray_crew
 from lipwise_ray.backends.ray import engine as ray_engine
+from lipwise_ray.backends.ray.actors import Pulse
 from lipwise_ray.backends.ray.engine import RayEngine
 from lipwise_ray.backends.ray.slots import ActorSlot
 from lipwise_ray.backends.ray.starts import MOST_FAILED, UNKNOWN, Starts, late, no_environment, words_of_start
@@ -69,8 +71,9 @@ def test_an_embedded_worker_that_fetches_checkpoints_is_not_late(
     engine = object.__new__(RayEngine)
     engine._local, engine._config = True, WorkerConfig(str(tmp_path), str(tmp_path), "cpu", 1)
     engine._settings = EngineSettings(start_s=1.0)
-    frames = iter([5, 9, 9])
-    monkeypatch.setattr(ray_engine.ray, "get", lambda answer, timeout: next(frames))
+    memory = own_memory("gpu-0", "here")
+    pulses = iter([Pulse(5, memory), Pulse(9, memory), Pulse(9, memory)])
+    monkeypatch.setattr(ray_engine.ray, "get", lambda answer, timeout: next(pulses))
     slot = ActorSlot("gpu-0", "gpu", MagicMock(), node="here", made_s=-100.0)
     assert engine._is_late(slot)
     (tmp_path / "logs").mkdir()

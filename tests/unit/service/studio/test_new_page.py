@@ -136,7 +136,53 @@ def test_json_lines_are_taken_as_csv_is(site: Site, files: dict[str, str]) -> No
     row = {"video": str(site.service.uploads / files["video_asset"]), "audio": "/etc/hostname", "priority": "high"}
     _, told = posted(site, "manifest/check", text=f"{json.dumps(row)}\n{{broken")
     assert told["good"] == 0
-    assert [(one["line"], one["column"]) for one in told["problems"]] == [(1, "priority"), (2, "")]
+    found = [(one["line"], one["column"]) for one in told["problems"]]
+    assert found == [(1, "audio"), (1, "priority"), (2, "")]
+    assert (told["bad"], told["bad_rows"]) == (3, 2)
+
+
+def test_all_faults_of_a_row_are_told_at_once(site: Site, files: dict[str, str]) -> None:
+    """Whoever mends a row need not be told of its next fault afterwards, in a manifest as in the form."""
+    text = "video,audio,faces,length,priority\n/etc/passwd,/etc/passwd,lefty,longer,high"
+    _, told = posted(site, "manifest/check", text=text)
+    assert (told["good"], told["bad_rows"]) == (0, 1)
+    assert {one["column"] for one in told["problems"]} == {"video", "audio", "faces", "length", "priority"}
+    status, told = posted(site, "check", **files, faces="lefty", preset="slowest")
+    assert status == 422
+    assert {"faces", "preset"} <= {one["field"] for one in told["problems"]}
+    assert told["message"] == told["problems"][0]["message"]
+
+
+def _told_of_preview(site: Site, **body: Any) -> list[dict[str, Any]]:
+    answer = site.asked("POST", "/studio/new/preview", json=body)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines() if line]
+
+
+def test_a_preview_tells_of_its_frames_and_begins_where_it_is_asked_to(site: Site, files: dict[str, str]) -> None:
+    """Its progress comes before its address; one that begins past the end is refused beside its field."""
+    *progress, made = _told_of_preview(site, form=files, at_s=0.2)
+    assert progress
+    assert {*progress[-1]} == {"stage", "done", "total"}
+    shown = site.asked("GET", made["video"])
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "video/mp4")
+    *_, refused = _told_of_preview(site, form=files, at_s=7)
+    assert (refused["field"], "past the end" in refused["message"]) == ("at", True), refused
+    status, told = posted(site, "preview", form={**files, "faces": "lefty"})
+    assert (status, told["field"]) == (422, "faces")
+
+
+def test_faces_are_shown_of_a_video_that_is_named_by_its_place(site: Site, files: dict[str, str]) -> None:
+    """An address takes an upload's place; one that clients may not read is refused without a word on what is there."""
+    status, told = posted(site, "faces", video_url=str(site.service.uploads / files["video_asset"]))
+    assert (status, told["frame"]) == (200, 0)
+    assert site.asked("GET", told["still"]).headers["content-type"] == "image/jpeg"
+    for place in ("/etc/passwd", "/etc/nobody", "https://10.0.0.1/a.mp4"):
+        status, told = posted(site, "faces", video_url=place)
+        assert status == 422
+        assert "not found" not in told["message"]
+    status, told = posted(site, "faces")
+    assert (status, told["field"]) == (422, "video")
 
 
 def test_a_manifest_without_a_good_row_submits_nothing(site: Site) -> None:

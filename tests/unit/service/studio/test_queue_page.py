@@ -12,7 +12,7 @@ from lipwise_ray.resources import models_folder
 from lipwise_ray.service.job_record import JobDraft, ServiceJob
 from lipwise_ray.state import quarantine
 from lipwise_ray.state.lease import DriverLease
-from lipwise_ray.state.shapes import FailedTry, Letter
+from lipwise_ray.state.shapes import FailedTry, LeaseRecord, Letter, WorkerMemory, record_of
 from tests.support.service_site import Site, running
 from tests.support.studio_runs import DOOR
 
@@ -121,6 +121,30 @@ def test_the_cluster_shows_who_is_at_work(site: Site) -> None:
         page = site.asked("GET", "/cluster", headers=_HTMX).text
         assert "20260101T000000-aaaaaa" in page
         assert "<html" not in page
+        told = WorkerMemory(
+            worker="gpu-0",
+            node="n1",
+            host="far",
+            rss_bytes=3 << 30,
+            used_bytes=8 << 30,
+            total_bytes=16 << 30,
+            gpu_used_bytes=512 << 20,
+            gpu_total_bytes=24 << 30,
+        )
+        tasks = [
+            LeaseRecord(task="render:1", worker="gpu-0", attempt=1, node="n1"),
+            LeaseRecord(task="plan:2", worker="cpu-1", attempt=1, node="n2"),  # whose worker has not told yet
+        ]
+        lease.about = {
+            "running": [record_of(one) for one in tasks],
+            "memory": [record_of(told), {"worker": "of another version"}],
+        }
+        lease._beat()
+        page = site.asked("GET", "/cluster").text
+        cells = [re.sub("<[^>]+>", "", one) for one in re.findall(r"<td[^>]*data-head=.*?</td>", page)]
+        assert cells == ["3.0 GiB", "512 MiB of 24.0 GiB", "render:1, attempt 1", "-", "-", "plan:2, attempt 1"]
+        assert "8.0 of 16.0 GiB" in page
+        assert "far" in page
     finally:
         lease.release()
     assert "No driver is at work" in site.asked("GET", "/cluster").text
@@ -130,7 +154,7 @@ def test_the_cluster_shows_who_is_at_work(site: Site) -> None:
     ("address", "status", "words"),
     [
         ("/rows/none", 404, "no job has this id"),
-        ("/nowhere", 404, "There is no such thing here"),
+        ("/nowhere", 404, "No page has this address"),
         ("/queue?page=x", 422, "This was refused"),
         ("/studio/rows/none/live.m3u8", 404, "no job has this id"),
     ],
@@ -140,7 +164,8 @@ def test_a_person_is_told_of_a_refusal_by_a_page(site: Site, address: str, statu
     told = site.asked("GET", address, headers=_PAGE)
     assert (told.status_code, told.headers["content-type"]) == (status, "text/html; charset=utf-8")
     assert words in told.text
-    assert 'href="/queue"' in told.text
+    for name in ("/", "/queue", "/runs", "/models", "/cluster"):  # as on every page
+        assert f'<a href="{name}" accesskey' in told.text
     for headers in ({}, {**_PAGE, **_HTMX}):
         answer = site.asked("GET", address, headers=headers)
         assert answer.json()["statusCode"] == status

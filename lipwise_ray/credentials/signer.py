@@ -1,0 +1,123 @@
+"""Signers of delivered files: a certificate with a key or a command, or a self-made certificate."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from lipwise_ray.credentials import certificate
+from lipwise_ray.credentials.certificate import CERTIFICATE, KEY, SignerName
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.settings.marking import MarkingSettings
+
+PACKAGES = ("c2pa", "cryptography")
+"""Modules that the extra `c2pa` brings."""
+
+_MOST_KNOWN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A signer that was looked at: its certificate is valid, and its key fits.
+
+    Attributes:
+        certificate: File of the certificate and its chain.
+        key: File of its key; empty where a command signs.
+        command: Program and arguments that sign; none where a key does.
+        algorithm: Of the signatures.
+        authority: Address of a time-stamp authority; empty for none.
+        name: Who it is, by its certificate.
+        is_self_made: This program made the certificate.
+    """
+
+    certificate: str
+    key: str
+    command: tuple[str, ...]
+    algorithm: str
+    authority: str
+    name: SignerName
+    is_self_made: bool
+
+
+def is_installed() -> bool:
+    """Tell whether the extra `c2pa` is installed here."""
+    return all(importlib.util.find_spec(package) is not None for package in PACKAGES)
+
+
+def check_signing(marking: MarkingSettings) -> None:
+    """Find out before any work whether files can be signed, where they have to be.
+
+    Args:
+        marking: The settings.
+
+    Raises:
+        SettingsError: They cannot.
+    """
+    if marking.is_needed:
+        signer_of(marking)
+
+
+def signer_of(marking: MarkingSettings) -> Signer:
+    """Return the signer that settings name; the self-made certificate is made where it is not there.
+
+    Args:
+        marking: The settings.
+
+    Raises:
+        SettingsError: The extra is not installed, or the certificate or the key cannot be used.
+    """
+    return _signer(marking.model_dump_json())
+
+
+@lru_cache(_MOST_KNOWN)
+def _signer(text: str) -> Signer:
+    marking = MarkingSettings.model_validate_json(text)
+    if not is_installed():
+        raise SettingsError(
+            "no_c2pa",
+            f"marking.c2pa = {marking.c2pa}",
+            got="c2pa-python is not installed on this machine",
+            do="`pip install 'lipwise-ray[c2pa]'` on all machines",
+        )
+    is_self_made = marking.certificate is None
+    if is_self_made:
+        folder = _self_made_folder(marking)
+        certificate.make(folder)
+        chain, key = folder / CERTIFICATE, str(folder / KEY)
+    else:
+        chain, key = Path(str(marking.certificate)).expanduser(), marking.key or ""
+        key = str(Path(key).expanduser()) if key else ""
+    algorithm = certificate.check(chain, key, marking.algorithm)
+    return Signer(
+        certificate=str(chain.absolute()),
+        key=key,
+        command=marking.sign_command,
+        algorithm=algorithm,
+        authority=marking.timestamp_authority or "",
+        name=certificate.name_of(chain),
+        is_self_made=is_self_made,
+    )
+
+
+def _self_made_folder(marking: MarkingSettings) -> Path:
+    """Return the folder of the self-made certificate, below the user's own settings.
+
+    Raises:
+        SettingsError: The user has no home.
+    """
+    try:
+        root = Path(marking.folder).expanduser() if marking.folder else user_config_path("lipwise-ray")
+    except RuntimeError as error:
+        raise _homeless(str(error)) from error
+    if not root.is_absolute() and not marking.folder:
+        raise _homeless(f"{root} is no whole path")
+    return root / "content-credentials"
+
+
+def _homeless(reason: str) -> SettingsError:
+    got = f"there is no home folder: {reason}"
+    return SettingsError("no_signer_folder", "marking.folder", got=got, do="Name a folder")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from lipwise_ray.credentials.certificate import CERTIFICATE, KEY, check, make, name_of
+from lipwise_ray.credentials.signer import check_signing, signer_of
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.settings.marking import MarkingSettings
+from tests.support.signers import company
+
+
+def _refused(chain: Path, key: Path | str, algorithm: str = "auto") -> SettingsError:
+    with pytest.raises(SettingsError) as raised:
+        check(chain, str(key), algorithm)
+    return raised.value
+
+
+def test_the_self_made_certificate_is_made_once_and_is_the_users_alone(tmp_path: Path) -> None:
+    """Its key is read by nobody else, a second call takes it as it is, and it passes as a signer's."""
+    folder = tmp_path / "a" / "own"
+    make(folder)
+    first = (folder / KEY).read_bytes()
+    make(folder)
+    assert (folder / KEY).read_bytes() == first
+    assert stat.S_IMODE((folder / KEY).stat().st_mode) == 0o600
+    assert [path.name for path in folder.parent.iterdir()] == ["own"]
+    assert check(folder / CERTIFICATE, str(folder / KEY), "auto") == "es256"
+    assert "self-made" in name_of(folder / CERTIFICATE).name
+
+
+def test_a_damaged_self_made_certificate_is_made_anew(tmp_path: Path) -> None:
+    """Nobody has to remove it by hand."""
+    make(tmp_path / "own")
+    (tmp_path / "own" / CERTIFICATE).write_text("half of a")
+    make(tmp_path / "own")
+    assert check(tmp_path / "own" / CERTIFICATE, str(tmp_path / "own" / KEY), "auto") == "es256"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file is in its way."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError) as raised:
+        signer_of(MarkingSettings(folder=str(tmp_path / "file")))
+    assert raised.value.code == "no_signer_folder"
+    check_signing(MarkingSettings(folder=str(tmp_path / "file")))  # nothing has to be signed
+    with pytest.raises(SettingsError):
+        check_signing(MarkingSettings(c2pa="require", folder=str(tmp_path / "file")))
+
+
+@pytest.mark.parametrize(
+    ("make_key", "algorithm"),
+    [
+        (lambda: ec.generate_private_key(ec.SECP384R1()), "es384"),
+        (lambda: rsa.generate_private_key(65537, 2048), "ps256"),
+    ],
+)
+def test_the_algorithm_goes_by_the_key(tmp_path: Path, make_key, algorithm: str) -> None:
+    """One that does not fit it is refused by name."""
+    files = company(tmp_path, key=make_key())
+    assert check(files.chain, str(files.key), "auto") == algorithm
+    assert _refused(files.chain, files.key, "es512").code == "signing_algorithm"
+
+
+def test_certificates_that_cannot_sign_are_refused_for_what_is_wrong(tmp_path: Path) -> None:
+    """Expired, not valid yet, of an authority, not for signing, another's key, a key with a passphrase, no file."""
+    good, other = company(tmp_path / "good"), company(tmp_path / "other")
+    old = company(tmp_path / "old", days=(-20, -3))
+    new = company(tmp_path / "new", days=(3, 20))
+    server = company(tmp_path / "server", usage=ExtendedKeyUsageOID.SERVER_AUTH)
+    bare = company(tmp_path / "bare", usage=None)
+    locked = tmp_path / "locked.pem"
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    locked.write_bytes(ec.generate_private_key(ec.SECP256R1()).private_bytes(*form))
+    assert "expired on" in str(_refused(old.chain, old.key))
+    assert "valid only from" in str(_refused(new.chain, new.key))
+    assert "signs certificates" in str(_refused(good.root, good.key))
+    assert "not made for signing" in str(_refused(server.chain, server.key))
+    assert "not made for signing" in str(_refused(bare.chain, bare.key))
+    assert "is not the key of the certificate" in str(_refused(good.chain, other.key))
+    assert "passphrase" in str(_refused(good.chain, locked))
+    assert "no such file" in str(_refused(good.chain, tmp_path / "none.pem"))
+    assert "no such file" in str(_refused(tmp_path / "none.pem", good.key))
+    assert "no private key" in str(_refused(good.chain, good.root))
+    assert "holds no certificate" in str(_refused(good.key, good.key))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"certificate": "a.pem"}, {"key": "a.pem"}, {"certificate": "a", "key": "b", "sign_command": ("c",)}],
+)
+def test_half_a_signer_is_no_setting(told: dict[str, object]) -> None:
+    """A certificate needs exactly one of a key and a command."""
+    with pytest.raises(ValueError, match=r"certificate|exclude"):
+        MarkingSettings.model_validate(told)
