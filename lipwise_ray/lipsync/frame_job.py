@@ -21,14 +21,14 @@ class FaceTarget:
         track: Track whose face it is.
         crop_box: The network's crop: left, top, right, bottom.
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
-        mel: Mel window of what the face says, shape (80, 16).
+        sound: Window of what the face says, of the shape that the network hears (`AudioFeature`).
         opacity: Of the new lips, above 0; below 1 they fade into the original ones.
     """
 
     track: int
     crop_box: F32Array
     landmarks: F32Array
-    mel: F32Array
+    sound: F32Array
     opacity: float = 1.0
 
 

@@ -119,17 +119,30 @@ def spectrum(samples_f32: F32Array) -> Complex64Array:
     return found
 
 
-@cache
 def mel_basis() -> F32Array:
-    """Return the weights that make bands of frequencies, shape (80, 401): triangles of equal area.
+    """Return the weights that make bands of Wav2Lip's frequencies, shape (80, 401)."""
+    return mel_bands(_FFT_SAMPLES, _LOW_HZ, _HIGH_HZ)
+
+
+@cache
+def mel_bands(fft_samples: int, low_hz: float, high_hz: float) -> F32Array:
+    """Return the weights that make 80 bands of frequencies: triangles of equal area.
+
+    Args:
+        fft_samples: Length of the transform, at 16 kHz.
+        low_hz: Where the lowest band begins.
+        high_hz: Where the highest ends.
+
+    Returns:
+        Shape (80, fft_samples // 2 + 1).
 
     Source: librosa.filters.mel, Slaney's scale and norm (Auditory Toolbox, 1998): even steps up to 1 kHz, equal ratios
     beyond.
     """
-    low, high = (_mel_of(hz) for hz in (_LOW_HZ, _HIGH_HZ))
+    low, high = (_mel_of(hz) for hz in (low_hz, high_hz))
     edges_hz = _hz_of(np.linspace(low, high, MEL_BANDS + 2))
     widths_hz = np.diff(edges_hz)
-    slopes = np.subtract.outer(edges_hz, np.fft.rfftfreq(_FFT_SAMPLES, 1 / SAMPLE_RATE_HZ))
+    slopes = np.subtract.outer(edges_hz, np.fft.rfftfreq(fft_samples, 1 / SAMPLE_RATE_HZ))
     rising, falling = -slopes[:-2] / widths_hz[:-1, None], slopes[2:] / widths_hz[1:, None]
     weights = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     weights *= (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from lipwise_ray.lipsync.audio_features import MEL, AudioFeature
+from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
 from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.values import F32Array
@@ -27,17 +29,19 @@ class LipSync(Protocol):
         size_px: Side of the crops.
         batch_faces: Faces a call; calls always have this many, so that a face's result does not
             depend on how many come with it.
+        feature: What it hears.
     """
 
     size_px: int
     batch_faces: int
+    feature: AudioFeature
 
-    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
+    def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:
         """Return new faces.
 
         Args:
             faces_bgr: (B, size_px, size_px, 3) in [0, 1].
-            mels: (B, 80, 16) in [-4, 4].
+            sounds: A window of `feature` for each, (B, *shape).
 
         Returns:
             (B, size_px, size_px, 3) in [0, 1].
@@ -49,47 +53,49 @@ class LipSync(Protocol):
 class DeviceLipSync(LipSync, Protocol):
     """A lip-sync network that takes faces where they are, and leaves the new ones there."""
 
-    def redrawn(self, faces: Sequence[FaceImage], mels: F32Array) -> Sequence[FaceImage]:
+    def redrawn(self, faces: Sequence[FaceImage], sounds: F32Array) -> Sequence[FaceImage]:
         """Return new faces; the call is one of `batch_faces`, whatever comes.
 
         Args:
             faces: At most `batch_faces`, BGR in [0, 1], shape (size_px, size_px, 3) each.
-            mels: One for each, shape (N, 80, 16), in [-4, 4].
+            sounds: A window of `feature` for each, shape (N, *shape).
         """
         ...
 
 
-def new_faces(lipsync: LipSync, crops: Sequence[FaceImage], mels: F32Array) -> Sequence[FaceImage]:
+def new_faces(lipsync: LipSync, crops: Sequence[FaceImage], sounds: F32Array) -> Sequence[FaceImage]:
     """Return the faces that a network makes of crops: on their device where it takes them there.
 
     Args:
         lipsync: The network.
         crops: At most a batch.
-        mels: One for each, shape (N, 80, 16).
+        sounds: A window of what the network hears for each, shape (N, *shape).
     """
     if isinstance(lipsync, DeviceLipSync) and not any(isinstance(crop, HostImage) for crop in crops):
-        return lipsync.redrawn(crops, mels)
+        return lipsync.redrawn(crops, sounds)
     side, spare = lipsync.size_px, lipsync.batch_faces - len(crops)
     faces = np.zeros((lipsync.batch_faces, side, side, 3), np.float32)
     for place, crop in enumerate(crops):
         faces[place] = crop.host()
-    made = lipsync(faces, np.pad(mels, ((0, spare), (0, 0), (0, 0))))
+    made = lipsync(faces, np.pad(sounds, ((0, spare), (0, 0), (0, 0))))
     return [HostImage(image) for image in made[: len(crops)]]
 
 
 class Passthrough:
     """Returns every crop unchanged: for dry runs, and for tests of everything around the network."""
 
+    feature = MEL
+
     def __init__(self, size_px: int = 96, batch_faces: int = 16) -> None:
         self.size_px = size_px
         self.batch_faces = batch_faces
 
-    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:  # noqa: ARG002  # the role's signature
+    def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:  # noqa: ARG002  # the role's signature
         """Return the faces."""
         return faces_bgr
 
 
-class Wav2LipSync:
+class Wav2LipSync(ResidentLipSync):
     """Wav2Lip, resident on one device.
 
     Args:
@@ -103,55 +109,33 @@ class Wav2LipSync:
         WeightsError: The file does not hold Wav2Lip's tensors.
     """
 
+    feature = MEL
+
     def __init__(
         self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int, bfloat16: bool | None = None
     ) -> None:
         import torch
 
-        from lipwise_ray.lipsync.device_copies import DeviceCopies
         from lipwise_ray.nets.fixed_call import fixed_call
         from lipwise_ray.nets.precision import choose_dtype, computing_in
 
-        self.size_px = WAV2LIP_PX
-        self.batch_faces = batch_faces
-        self._torch = torch
-        self._device = device
-        self._copies = DeviceCopies(torch.device(device))
-        self._dtype = choose_dtype(precision, device, bfloat16=bfloat16)
-        network = load_wav2lip(checkpoint).to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        dtype = choose_dtype(precision, device, bfloat16=bfloat16)
+        network = load_wav2lip(checkpoint).to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 
         def drawn(sound: Tensor, pair: Tensor) -> Tensor:
-            with computing_in(self._dtype):
+            with computing_in(dtype):
                 return network(sound, pair)
 
-        self._call = fixed_call(drawn, device)
+        call = fixed_call(drawn, device)
 
-    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
-        """Return the faces with new lips."""
-        torch = self._torch
-        with torch.inference_mode():
-            faces = self._drawn(torch.from_numpy(faces_bgr).to(self._device), torch.from_numpy(mels).to(self._device))
-            return np.ascontiguousarray(faces.cpu().numpy(), np.float32)
+        def draw(whole_nhwc: Tensor, mels: Tensor) -> Tensor:
+            whole = whole_nhwc.to(dtype).permute(0, 3, 1, 2)
+            masked = whole.clone()
+            masked[:, :, WAV2LIP_PX // 2 :] = 0
+            pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
+            return call(mels.to(dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)
 
-    def redrawn(self, faces: Sequence[FaceImage], mels: F32Array) -> Sequence[FaceImage]:
-        """Return the faces with new lips, on this network's device."""
-        from lipwise_ray.lipsync.device_copies import device_images
-
-        torch, spare = self._torch, self.batch_faces - len(faces)
-        with self._copies.working():
-            crops = torch.stack(self._copies.gathered(faces))
-            padded = torch.nn.functional.pad(crops, (0, 0, 0, 0, 0, 0, 0, spare))
-            made = self._drawn(padded, self._copies.sent(np.pad(mels, ((0, spare), (0, 0), (0, 0)))))
-            return device_images(made[: len(faces)].contiguous())
-
-    def _drawn(self, whole_nhwc: Tensor, mels: Tensor) -> Tensor:
-        """Return new faces of a batch, float32, on the device, shape (B, size_px, size_px, 3)."""
-        torch = self._torch
-        whole = whole_nhwc.to(self._dtype).permute(0, 3, 1, 2)
-        masked = whole.clone()
-        masked[:, :, self.size_px // 2 :] = 0
-        pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
-        return self._call(mels.to(self._dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)
+        super().__init__(WAV2LIP_PX, batch_faces, device, draw)
 
 
 class CompiledWav2LipSync:
@@ -162,19 +146,21 @@ class CompiledWav2LipSync:
         batch_faces: Faces a call.
     """
 
+    feature = MEL
+
     def __init__(self, network: CompiledNetwork, batch_faces: int) -> None:
         self.size_px = WAV2LIP_PX
         self.batch_faces = batch_faces
         self._network = network
 
-    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
+    def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:
         """Return the faces with new lips."""
         half = self.size_px // 2
         pair_nchw = np.empty((len(faces_bgr), 6, self.size_px, self.size_px), np.float32)
         pair_nchw[:, 3:] = faces_bgr.transpose(0, 3, 1, 2)
         pair_nchw[:, :3, :half] = pair_nchw[:, 3:, :half]
         pair_nchw[:, :3, half:] = 0
-        faces_nchw = self._network(np.ascontiguousarray(mels[:, None], np.float32), pair_nchw)
+        faces_nchw = self._network(np.ascontiguousarray(sounds[:, None], np.float32), pair_nchw)
         return np.ascontiguousarray(faces_nchw.transpose(0, 2, 3, 1), np.float32)
 
 

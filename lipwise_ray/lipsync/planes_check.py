@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 
+from lipwise_ray.lipsync.audio_features import MEL
 from lipwise_ray.lipsync.compositor import Compositor, HostCompositor
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.light import HostLights, Lights
@@ -113,9 +114,9 @@ def choose_planes(make: Callable[[], Implementations]) -> PlanesChoice:
 class _Dimmed(Passthrough):
     """Gives faces less contrast and another colour, so that there is light to match."""
 
-    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
+    def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:
         """Return the faces."""
-        del mels
+        del sounds
         return np.asarray(_CONTRAST * faces_bgr + np.array(_CAST, np.float32), np.float32)
 
 
@@ -174,6 +175,6 @@ def _jobs(canvas: Canvas) -> Iterator[FrameJob]:
         box = np.array([left, top, left + side_px, top + side_px], np.float32)
         points = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]]) * side_px + box[:2]
         points[::2, 1] += (number % 2) * 0.06 * side_px
-        mel = np.zeros((80, 16), np.float32)
-        target = FaceTarget(0, box, points.astype(np.float32), mel, opacity=1 - 0.3 * (number == 1))
+        silent = np.zeros(MEL.shape, np.float32)
+        target = FaceTarget(0, box, points.astype(np.float32), silent, opacity=1 - 0.3 * (number == 1))
         yield FrameJob(frame, (target,), source=number * 100, number=number * 100)

@@ -254,8 +254,8 @@ class Renderer:
 
     def _run_lips(self, batch: list[FaceDraft]) -> None:
         begin = time.perf_counter()
-        mels = np.stack([face.target.mel for face in batch])
-        for face, image in zip(batch, new_faces(self._lipsync, [face.crop for face in batch], mels), strict=True):
+        sounds = np.stack([face.target.sound for face in batch])
+        for face, image in zip(batch, new_faces(self._lipsync, [face.crop for face in batch], sounds), strict=True):
             face.new = image
         self.times.network.add(time.perf_counter() - begin)
 

@@ -34,18 +34,21 @@ def constant_rate_starts(frames: int, rate: Fraction, offset_ms: float = 0.0) ->
     return np.floor(exact + offset_ms * MEL_RATE_HZ / 1000).astype(np.int64)
 
 
-def timed_starts(times_ticks: I64Array, time_base: Fraction, offset_ms: float = 0.0) -> I64Array:
-    """Return the first mel column of frames shown at these times, shape (N,).
+def timed_starts(
+    times_ticks: I64Array, time_base: Fraction, offset_ms: float = 0.0, rate_hz: int = MEL_RATE_HZ
+) -> I64Array:
+    """Return the column of audio at the times of frames, shape (N,): of the mel the first of their windows.
 
     Args:
         times_ticks: Times in ticks of `time_base`, from the start of the audio, shape (N,).
         time_base: Seconds a tick.
         offset_ms: Look this much later into the audio.
+        rate_hz: Columns a second.
     """
     num, den = time_base.as_integer_ratio()
     if not offset_ms:
-        return (times_ticks * (MEL_RATE_HZ * num)) // den
-    return np.floor(times_ticks * float(time_base) * MEL_RATE_HZ + offset_ms * MEL_RATE_HZ / 1000).astype(np.int64)
+        return (times_ticks * (rate_hz * num)) // den
+    return np.floor(times_ticks * float(time_base) * rate_hz + offset_ms * rate_hz / 1000).astype(np.int64)
 
 
 def reference_frames(columns: int, rate: Fraction) -> tuple[int, I64Array]:

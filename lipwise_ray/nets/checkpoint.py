@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LFS = b"version https://git-lfs"
 _Network = TypeVar("_Network", bound="nn.Module")
-_DICT_KEYS = ("state_dict", "params_ema", "params", "net_state_dict")
+_DICT_KEYS = ("state_dict", "params_ema", "params", "net_state_dict", "model_state_dict")
 _TRAINED_KEYS = ("best_state", "model")
 _PREFIX = "module."
 _WIDEST = 16  # times the original; a broken shape must not make a network that fills the memory

@@ -1,7 +1,7 @@
 """Run settings: TOML sections, strict. Defaults are the `quality` preset.
 
 The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`, `mix` and
-`encode.audio` in `sound`, `service` in `service`.
+`encode.audio` in `sound`, `lipsync` in `lipsync`, `service` in `service`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
+from lipwise_ray.settings.lipsync import LipsyncSettings
 from lipwise_ray.settings.marking import MarkingSettings
-from lipwise_ray.settings.picture import MIN_RESTORED_PX, CompositeSettings, PrecisionSetting, RestoreSettings, Share
+from lipwise_ray.settings.picture import MIN_RESTORED_PX, CompositeSettings, RestoreSettings, Share
 from lipwise_ray.settings.service import ServiceSettings
 from lipwise_ray.settings.sound import AudioEncodeSettings, MixSettings
 from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
@@ -49,35 +50,6 @@ Codecs = Annotated[
 
 
 ChunkLength = Annotated[Annotated[float, Field(gt=0, le=3600), Tag(NUMBER)] | Auto, Discriminator(text_or_number)]
-
-
-class LipsyncSettings(Section):
-    """The lip-sync network."""
-
-    model: str = "wav2lip_gan"
-    """A name of the registry, or ``passthrough``."""
-    checkpoint: str | None = None
-    """A file of Wav2Lip weights instead of the registry's."""
-    precision: PrecisionSetting = "auto"
-    """``auto`` is float16 on a GPU, bfloat16 on a CPU that has it in hardware, else float32."""
-    batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Faces a network call; 0 means 16 on a CPU, 128 on a GPU."""
-    audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
-    """The lips follow the audio this much later in the track; the delivered audio does not move."""
-    windows: Literal["padded", "reference"] = "padded"
-    """``reference`` ends where the original's loop over mel windows ends, a few frames early."""
-    levels: bool = False
-    """Round the network's input to 256 levels, as the original does."""
-    silence: Literal["original", "closed", "off"] = "original"
-    """In pauses of the new audio: ``original`` shows the original lips where the original audio pauses too, and closes
-    the mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
-    min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
-    """Shorter pauses count as speech."""
-    vad: str = "auto"
-    """Tells speech from pauses: a name of the registry, ``none`` for a rule by level, which takes music for speech, or
-    ``auto`` for silero_vad where the extra `vad` is installed. It hears no singing: songs need ``none``."""
-    vad_checkpoint: str | None = None
-    """A file instead of the registry's."""
 
 
 class DetectSettings(Section):

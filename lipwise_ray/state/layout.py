@@ -3,8 +3,8 @@
 Ids are hashes: `video_id`, `audio_id` and `image_id` of a file's contents, `judge_id` of the sync scorer's checkpoint,
 the others of everything that decides a result: `detector_id` of detections, `voices_id` of active speaker scores,
 `looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts, `speech_id` of speech that is
-made of a text, `separator_id` of audio without voices, `rendering_id` of how frames are rendered and encoded. Numbers
-of chunks begin at 0.
+made of a text, `encoder_id` of the states of audio, `separator_id` of audio without voices, `rendering_id` of how
+frames are rendered and encoded. Numbers of chunks begin at 0.
 Records of a damaged file that is read past its damage, with `salvage`, have keys of their own.
 """
 
@@ -144,6 +144,11 @@ def mel(audio_id: str, *, salvage: bool) -> str:
 def cepstra(audio_id: str, *, salvage: bool) -> str:
     """Return the key of a sound's cepstra."""
     return f"{SOUNDS}/{audio_id}/mfcc{'-salvage' if salvage else ''}.npy"
+
+
+def states(audio_id: str, encoder_id: str, *, salvage: bool) -> str:
+    """Return the folder of the file with the states of audio that lips follow; its name is that of its bytes."""
+    return f"{SOUNDS}/{audio_id}/states-{encoder_id}{'-salvage' if salvage else ''}"
 
 
 def speech(audio_id: str, detector_id: str, *, salvage: bool) -> str:

@@ -29,6 +29,7 @@ LATER = {
     "stretch_video",
     "spoken_by",
     "further_languages",
+    *(f"settings.lipsync.{name}{key}" for name in ("autoencoder", "audio_encoder") for key in ("", "_checkpoint")),
     *(f"request.{key}" for key in ("text", "voice", "language", "start_s", "end_s")),
     "settings.service",
     *(

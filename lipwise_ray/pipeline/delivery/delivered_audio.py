@@ -13,7 +13,7 @@ from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import LOSSLESS, SoundtrackPlan, copy_impossible, plan_soundtrack, write_soundtrack
 from lipwise_ray.pipeline.delivery.marked_sound import mark_sound, watermark_record
 from lipwise_ray.pipeline.delivery.mixed_sound import MixedSound, is_mixed
-from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
+from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.separated import shown_edits
@@ -21,6 +21,7 @@ from lipwise_ray.pipeline.dubbing.shown_part import begin_s, shown_plan
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.whole_file import whole_file
 from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.settings.model import Settings

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lipwise_ray.lipsync.audio_features import AudioFeature
 from lipwise_ray.lipsync.frame_job import FaceTarget
 from lipwise_ray.lipsync.reach import Reach
-from lipwise_ray.lipsync.windows import window
+from lipwise_ray.pipeline.dubbing.heard_windows import HeardWindows
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan, PlannedFace
-from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.state import layout
 from lipwise_ray.state.ids import ID_CHARACTERS
 from lipwise_ray.values import F32Array, Span
 
@@ -43,19 +42,16 @@ class ChunkFrames:
         job: The job.
         plan: Its plan.
         reach: Frames around a chunk's that count.
-        dubs: Faces are dubbed; else frames stay as they are.
+        feature: What the lip-sync network hears; None where frames stay as they are.
 
     Raises:
         StorageError: A sound's record is gone.
     """
 
-    def __init__(self, job: JobContext, plan: Plan, reach: Reach, *, dubs: bool) -> None:
+    def __init__(self, job: JobContext, plan: Plan, reach: Reach, feature: AudioFeature | None) -> None:
         self._plan = plan
         self._reach = reach
-        self._dubs = dubs
-        self._mels = [
-            records.open_columns(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts
-        ]
+        self._heard = HeardWindows(job, plan, feature) if feature else None
 
     def around(self, chunk: Span) -> Span:
         """Return the frames that are read for a chunk."""
@@ -66,15 +62,10 @@ class ChunkFrames:
         span = self.around(chunk)
         for number in range(span.start, span.stop):
             outside = max(chunk.start - number, number - chunk.stop + 1, 0)
-            faces = self._plan.faces(number) if self._dubs else ()
-            targets = tuple(self._target(number, face) for face in faces)
+            heard = self._heard
+            faces = self._plan.faces(number) if heard else ()
+            targets = tuple(_target(face, heard.of(number, face.parts)) for face in faces if heard)
             yield PlannedFrame(number, int(self._plan.source[number]), outside, targets)
-
-    def _target(self, number: int, face: PlannedFace) -> FaceTarget:
-        start = int(self._plan.mel_start[number])
-        # All but one of the things that a face says are silent: the loudest is what it says now.
-        said = [window(self._mels[part], start, self._plan.parts[part].pauses) for part in face.parts]
-        return FaceTarget(face.track, face.crop_box, face.landmarks, np.max(said, axis=0), face.opacity)
 
     def id_of(self, chunk: Span, job_part: str) -> str:
         """Return the id of what a chunk shows: chunks of one id have the same segment, whatever jobs they are of.
@@ -98,8 +89,12 @@ class ChunkFrames:
                 digest.update(track.to_bytes(8, "little"))
                 digest.update(_packed(target.crop_box, target.landmarks))
                 if frame.outside <= self._reach.dubbed:  # beyond, only places count
-                    digest.update(np.float64(target.opacity).tobytes() + _packed(target.mel))
+                    digest.update(np.float64(target.opacity).tobytes() + _packed(target.sound))
         return digest.hexdigest()[:ID_CHARACTERS]
+
+
+def _target(face: PlannedFace, sound: F32Array) -> FaceTarget:
+    return FaceTarget(face.track, face.crop_box, face.landmarks, sound, face.opacity)
 
 
 def _packed(*arrays: F32Array) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.errors import MediaError, StorageError
 from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
+from lipwise_ray.lipsync.audio_features import AudioEncoder
 from lipwise_ray.lipsync.time_map import TimeMap
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.media.tempo import METHOD, write_stretched
@@ -17,15 +18,16 @@ from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
 from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s, used_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.encoded_audio import has_states
 from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line
 from lipwise_ray.pipeline.inputs.made import made_key
+from lipwise_ray.pipeline.inputs.whole_file import whole_file
 from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.fitted_record import FittedClip
 from lipwise_ray.state.ids import Identity, record_id
-from lipwise_ray.state.store import Store
 from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
@@ -71,6 +73,7 @@ class Sounds:
         identity: Facts that decide the job's result.
         on_block: Called while sounds are mixed.
         wanted_s: Length that one audio has to have; None for its own, or for what makes it fit.
+        encodes: Ids of those whose states are kept, too, of the job's encoder.
     """
 
     def __init__(
@@ -81,8 +84,10 @@ class Sounds:
         identity: Identity,
         on_block: Callable[[], None] = lambda: None,
         wanted_s: Fraction | None = None,
+        encodes: Collection[str] = (),
     ) -> None:
         self._job = job
+        self._encodes = encodes
         self._wanted_s = wanted_s
         self._scratch = scratch
         self._job_id = job_id
@@ -247,7 +252,15 @@ class Sounds:
     ) -> Dialogue:
         """Return a dialogue of several sounds, each looked at by itself."""
         line_id, salvage = f"{name}-line", self._job.salvage
-        keep_line(self._job.store, self._scratch, line_id, clips, salvage=salvage, on_block=self._on_block)
+        keep_line(
+            self._job.store,
+            self._scratch,
+            line_id,
+            clips,
+            salvage=salvage,
+            encoder=self._encoder(line_id),
+            on_block=self._on_block,
+        )
         placed = (
             LineClip(sound_id, clip.begin_s, clip.stop_s) for clip, sound_id in zip(clips, sound_ids, strict=True)
         )
@@ -256,8 +269,9 @@ class Sounds:
     def _shifted(self, clip: AudioClip, name: str) -> str:
         """Return the record of one sound at its place."""
         line_id, salvage = f"{name}-mono", self._job.salvage
-        known = records.known_sound(self._job.store, line_id, salvage=salvage, speech=self._job.speech)
-        if known is None:
+        store, encoder = self._job.store, self._encoder(line_id)
+        known = records.known_sound(store, line_id, salvage=salvage, speech=self._job.speech)
+        if known is None or (encoder and not has_states(store, line_id, encoder, salvage=salvage)):
             with scratch_file(self._scratch, "line.mka") as temporary:
                 mix([clip], temporary, mono=True, salvage=salvage, on_block=self._on_block)
                 self._open(temporary, line_id)
@@ -360,23 +374,9 @@ class Sounds:
             limits=self._job.spec.settings.limits,
             choice=choice,
             speech=self._job.speech if is_said else None,
+            encoder=self._encoder(audio_id),
             on_block=self._on_block,
         )
 
-
-def whole_file(store: Store, folder: str, known_key: str = "") -> Path | None:
-    """Return the file of a folder, which is named after its bytes; what has become another is removed.
-
-    Args:
-        store: The state.
-        folder: The folder.
-        known_key: The key of the file, or of one in another folder, where it has just been put: then none is looked
-            for.
-    """
-    keys = [known_key] if known_key.startswith(f"{folder}/") else [] if known_key else store.names(folder)
-    for key in keys:
-        path = store.fetch(key)
-        if path is not None and Path(key).stem == sha256_of(path):
-            return path
-        store.remove(key)
-    return None
+    def _encoder(self, audio_id: str) -> AudioEncoder | None:
+        return self._job.encoder if audio_id in self._encodes else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lipwise_ray.errors import StorageError
+from lipwise_ray.lipsync.audio_features import AudioEncoder
 from lipwise_ray.lipsync.voice_activity import SpeechDetector
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.hardware_check import HardwareFrames
@@ -23,9 +24,11 @@ from lipwise_ray.state.store import Store, load_file
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """A job with its video opened; ``speech`` tells speech from pauses, which go by the audio's level without it.
+    """A job with its video opened.
 
-    ``watermark`` has the networks that mark its new audio, where that is asked for.
+    ``speech`` tells speech from pauses, which go by the audio's level without it; the lip-sync network hears the states
+    of ``encoder``, and the mel without it; ``watermark`` has the networks that mark its new audio, where that is asked
+    for.
     """
 
     spec: JobSpec
@@ -34,6 +37,7 @@ class JobContext:
     video: records.Video
     speech: SpeechDetector | None = None
     watermark: SoundWatermark | None = None
+    encoder: AudioEncoder | None = None
 
     @property
     def salvage(self) -> bool:

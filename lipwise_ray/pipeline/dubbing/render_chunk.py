@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.faces.landmarker import FaceLandmarker
+from lipwise_ray.lipsync.audio_features import AudioFeature
 from lipwise_ray.lipsync.compositor import Compositor
 from lipwise_ray.lipsync.frame_job import Blend, FrameJob
 from lipwise_ray.lipsync.light import Lights
@@ -180,14 +181,16 @@ def has_occlusion(settings: Settings) -> bool:
     return settings.composite.occlusion and settings.composite.mask != "box"
 
 
-def chunk_ids(job: JobContext, plan: Plan, rendering: str, *, dubs: bool, restores: bool) -> list[str]:
+def chunk_ids(
+    job: JobContext, plan: Plan, rendering: str, *, feature: AudioFeature | None, restores: bool
+) -> list[str]:
     """Return the id of what each chunk of a job shows: see `chunk_frames.ChunkFrames.id_of`.
 
     Args:
         job: The job.
         plan: Its plan.
         rendering: Id of how its frames are rendered and encoded.
-        dubs: Faces are dubbed; else all frames stay as they are.
+        feature: What the lip-sync network hears; None where all frames stay as they are.
         restores: New faces are restored.
 
     Raises:
@@ -197,8 +200,8 @@ def chunk_ids(job: JobContext, plan: Plan, rendering: str, *, dubs: bool, restor
     settings = job.spec.settings
     restored = radius_of(settings.restore.strength, settings.restore.smooth) if restores else 0
     # An occluder may take the place of comparing: that looks at less.
-    reach = reach_of(blend_of(settings), restored=restored, compares=has_occlusion(settings)) if dubs else NO_REACH
-    frames = ChunkFrames(job, plan, reach, dubs=dubs)
+    reach = reach_of(blend_of(settings), restored=restored, compares=has_occlusion(settings)) if feature else NO_REACH
+    frames = ChunkFrames(job, plan, reach, feature)
     return [
         frames.id_of(chunk, labelled_rendering(rendering, settings.marking, plan.timeline, chunk))
         for chunk in plan.chunks
@@ -286,7 +289,7 @@ def render_chunk(
     )
     # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
     reach = renderer.reach if lipsync is not None else NO_REACH
-    planned = ChunkFrames(job, plan, reach, dubs=lipsync is not None)
+    planned = ChunkFrames(job, plan, reach, lipsync.feature if lipsync else None)
     span = planned.around(chunk)
     numbers = plan.source[span.start : span.stop]
 

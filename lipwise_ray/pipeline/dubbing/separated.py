@@ -13,10 +13,10 @@ from lipwise_ray.errors import AudioError, InputError, StorageError
 from lipwise_ray.media.edits import Edit, edits_of
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.samples import Samples
-from lipwise_ray.pipeline.dubbing.job_audio import whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.whole_file import whole_file
 from lipwise_ray.roles.separator import SEPARATOR
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id

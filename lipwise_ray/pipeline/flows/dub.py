@@ -16,6 +16,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ASSEMBLE,
     BESIDE_RENDERING,
     CHECK,
+    HEAR,
     LISTEN,
     PLAN,
     PROBE,
@@ -29,6 +30,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     AssembleResult,
     CheckPayload,
     CheckResult,
+    HearPayload,
     ListenPayload,
     ListenResult,
     PlanPayload,
@@ -56,6 +58,7 @@ from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.gate import verdict
 from lipwise_ray.pipeline.quality.sync_scores import score_needs, score_records_id
+from lipwise_ray.roles.audio_encoder import AUDIO_ENCODER
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.scheduler.slot_choice import NO_WORKER_CAN
 from lipwise_ray.scheduler.task import Failure, Task, TaskResult
@@ -147,7 +150,7 @@ class RowFlow(SpokenRowTasks[DubResult]):
                 self._language = result.language
             case RenderResult():
                 self._count(task, result)
-            case _ if task.kind not in BESIDE_RENDERING:
+            case _ if task.kind is not HEAR and task.kind not in BESIDE_RENDERING:
                 raise TypeError(f"{task.id}: {type(result).__name__} is no result of a row's task")
             case _:
                 pass  # the state has what the task made
@@ -193,6 +196,8 @@ class RowFlow(SpokenRowTasks[DubResult]):
         self._enter("scanning")
         record = f"{probed.video_id}/{probed.detector_id}"
         first = self._tasks_of(SCAN, record, self._to_do.scan, lambda piece: ScanPayload(base, probed, piece))
+        if AUDIO_ENCODER.name in base.weights:
+            first.append(self._task(HEAR, self.job_id, HearPayload(base, probed)))
         first += [
             self._task(
                 RECOGNISE,

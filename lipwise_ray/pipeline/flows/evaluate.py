@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, ReferencePart
-from lipwise_ray.pipeline.flows.row_tasks import RowTasks
-from lipwise_ray.pipeline.flows.task_kinds import (
-    CONCLUDE,
-    EXAMINE,
-    MEASURE,
-    SCAN,
+from lipwise_ray.pipeline.flows.evaluation_parts import (
     ConcludePayload,
     ConcludeResult,
     ExaminePayload,
     ExamineResult,
     MeasurePayload,
     MeasureResult,
+    ToMeasure,
+)
+from lipwise_ray.pipeline.flows.row_tasks import RowTasks
+from lipwise_ray.pipeline.flows.task_kinds import (
+    CONCLUDE,
+    EXAMINE,
+    MEASURE,
+    SCAN,
     ScanPayload,
     ScanResult,
-    ToMeasure,
 )
 from lipwise_ray.pipeline.quality.gate import verdict
 from lipwise_ray.scheduler.task import Task, TaskResult

@@ -22,14 +22,21 @@ from lipwise_ray.pipeline.dubbing.task_parts import (
     JobPayload,
     NumberedSpan,
     Probed,
-    ReferencePart,
     RenderedSegment,
     Repairs,
     RowPayload,
 )
+from lipwise_ray.pipeline.flows.evaluation_parts import (
+    ConcludePayload,
+    ConcludeResult,
+    ExaminePayload,
+    ExamineResult,
+    MeasurePayload,
+    MeasureResult,
+)
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.scheduler.task import AnyKind, TaskKind, TaskResult
-from lipwise_ray.state.job_result import DubResult, EvaluationResult, Seen, VideoMeasures
+from lipwise_ray.state.job_result import DubResult, Seen, VideoMeasures
 from lipwise_ray.state.shapes import Count, Id, Maybe
 from lipwise_ray.values import Span
 
@@ -134,6 +141,16 @@ class ScanPayload(JobPayload):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult(TaskResult):
     """Faces that were found; the state has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HearPayload(JobPayload):
+    """Job whose lips follow states of the audio, which are to be encoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HearResult(TaskResult):
+    """Audio that was encoded; the state has its states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,77 +323,13 @@ class SettleResult(TaskResult):
     published: DubResult
 
 
-@dataclass(frozen=True, slots=True)
-class ExaminePayload(RowPayload):
-    """Finished video whose files are to be probed."""
-
-    comparison: ReferencePart
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToMeasure:
-    """Work that probing found for a finished video.
-
-    Attributes:
-        probed: Part of the payloads of its further tasks.
-        frames: Frames that it has.
-        chunks: Number of chunks into which it is cut.
-        scan: Chunks in which faces have to be found.
-        measure: Chunks that have to be measured.
-    """
-
-    probed: Probed
-    frames: int
-    chunks: int
-    scan: tuple[NumberedSpan, ...] = ()
-    measure: tuple[NumberedSpan, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExamineResult(TaskResult):
-    """Evaluation of a finished video: the figures that are ``known``, or what is ``to_do``."""
-
-    job_id: str
-    known: EvaluationResult | None = None
-    to_do: ToMeasure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MeasurePayload(JobPayload):
-    """Chunk of a finished video to be measured."""
-
-    piece: NumberedSpan
-    comparison: ReferencePart
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasureResult(TaskResult):
-    """Measures of a chunk, which the state has. ``missing`` says what has to be made again first."""
-
-    missing: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ConcludePayload(JobPayload):
-    """Finished video whose measures are to be summed up."""
-
-    comparison: ReferencePart
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConcludeResult(TaskResult):
-    """Figures of a video; or what is ``missing`` for them."""
-
-    evaluated: EvaluationResult | None = None
-    missing: str = ""
-
-
 # One row a kind: name, lane, order, payload, result, and what else holds for it.
 SPEAK = TaskKind("speak", "cpu", 8, SpeakPayload, SpeakResult)
 PROBE = TaskKind("probe", "cpu", 7, ProbePayload, ProbeResult)
 RECHECK = TaskKind("recheck", "cpu", 7, RecheckPayload, RecheckResult)
 CHECK = TaskKind("check", "gpu", 7, CheckPayload, CheckResult)
 SCAN = TaskKind("scan", "gpu", 6, ScanPayload, ScanResult, counts_frames=True)
+HEAR = TaskKind("hear", "cpu", 6, HearPayload, HearResult)
 LISTEN = TaskKind("listen", "gpu", 5, ListenPayload, ListenResult, counts_frames=True)
 RECOGNISE = TaskKind("recognise", "gpu", 5, RecognisePayload, RecogniseResult, counts_frames=True)
 RENDER = TaskKind("render", "gpu", 2, RenderPayload, RenderResult, counts_frames=True)

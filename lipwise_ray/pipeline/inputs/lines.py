@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lipwise_ray.lipsync.audio_features import AudioEncoder
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.voice_activity import SpeechDetector, without_short_pauses
 from lipwise_ray.media.mix import AudioClip, write_line
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.encoded_audio import has_states, keep_states
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.values import BoolArray
@@ -43,6 +45,7 @@ def keep_line(
     clips: Sequence[AudioClip],
     *,
     salvage: bool,
+    encoder: AudioEncoder | None = None,
     on_block: Callable[[], None] = lambda: None,
 ) -> None:
     """Keep the record of a line, made once for its content: every clip is as loud for the networks as it is alone.
@@ -53,17 +56,23 @@ def keep_line(
         line_id: Names its content.
         clips: Its clips.
         salvage: Keep what decodes of damaged streams.
+        encoder: Its states are computed and kept too; None for none.
         on_block: Called now and then.
 
     Raises:
         AudioError: A clip has no sound that can be used.
         MediaError: A clip is damaged.
     """
-    if records.known_sound(store, line_id, salvage=salvage) is not None:
+    is_known = records.known_sound(store, line_id, salvage=salvage) is not None
+    is_encoded = encoder is None or has_states(store, line_id, encoder, salvage=salvage)
+    if is_known and is_encoded:
         return
     with scratch_file(scratch, "line.f32") as own, scratch_file(scratch, "levelled.f32") as levelled:
         sound = write_line(clips, own, levelled, salvage=salvage, on_block=on_block)
-        records.keep_sound(store, scratch, line_id, sound, own, levelled, salvage=salvage)
+        if encoder is not None and not is_encoded:
+            keep_states(store, scratch, line_id, levelled, encoder, gain=1.0, salvage=salvage, on_block=on_block)
+        if not is_known:
+            records.keep_sound(store, scratch, line_id, sound, own, levelled, salvage=salvage)
 
 
 def line_voices(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.lipsync.audio_features import AudioEncoder
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ, write_mel
 from lipwise_ray.lipsync.voice_activity import SpeechDetector, spoken, voiced
 from lipwise_ray.media.audio import DecodedAudio, extract_network_audio
@@ -21,6 +22,7 @@ from lipwise_ray.media.limits import check_duration, check_size
 from lipwise_ray.media.network_mix import NetworkMix
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
 from lipwise_ray.metrics.mfcc import mfcc
+from lipwise_ray.pipeline.inputs.encoded_audio import has_states, keep_states
 from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.state import layout
 from lipwise_ray.state.delivered_records import HeardRecord
@@ -132,6 +134,7 @@ def open_audio(
     limits: LimitsSettings | None = None,
     choice: StreamChoice | None = None,
     speech: SpeechDetector | None = None,
+    encoder: AudioEncoder | None = None,
     on_block: Callable[[], None] = lambda: None,
 ) -> Audio:
     """Return a sound's record; it is decoded and its mel and cepstra computed once for its content.
@@ -145,6 +148,7 @@ def open_audio(
         limits: Limits on its size and length; None for the default ones, by the header alone.
         choice: The stream; None for the file's usual one.
         speech: Tells speech from pauses, once for its content too.
+        encoder: Its states are computed and kept, once for its content too; None for none.
         on_block: Called now and then while it does.
 
     Raises:
@@ -153,10 +157,16 @@ def open_audio(
     """
     info, mel_key = probe_audio(path, limits, choice), layout.mel(audio_id, salvage=salvage)
     saved = known_sound(store, audio_id, salvage=salvage, speech=speech)
-    if saved is not None:
+    is_encoded = encoder is None or has_states(store, audio_id, encoder, salvage=salvage)
+    if saved is not None and is_encoded:
         return Audio(audio_id, saved[0].described(info), *saved, mel_key)
     with scratch_file(scratch, "wave.f32") as wave:
         sound = extract_network_audio(info, wave, salvage=salvage, limits=limits)
+        if encoder is not None and not is_encoded:
+            gain = sound.heard.gain
+            keep_states(store, scratch, audio_id, wave, encoder, gain=gain, salvage=salvage, on_block=on_block)
+        if saved is not None:
+            return Audio(audio_id, saved[0].described(info), *saved, mel_key)
         if speech is not None:
             probability = speech.detect(np.memmap(wave, np.float32, "r"), on_block).astype(np.float16)
             key = layout.speech(audio_id, speech.id, salvage=salvage)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from lipwise_ray.lipsync.audio_features import AudioEncoder
 from lipwise_ray.lipsync.voice_activity import SpeechDetector
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
@@ -18,6 +19,7 @@ from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds
 from lipwise_ray.pipeline.tasks.models import Models
+from lipwise_ray.roles.audio_encoder import AUDIO_ENCODER
 from lipwise_ray.roles.vad import VAD
 from lipwise_ray.roles.watermark import WATERMARK, WATERMARK_DETECTOR
 from lipwise_ray.scheduler.task import Hints
@@ -67,7 +69,21 @@ class TaskContext:
         video = self.video(spec.settings, spec.video, video_id, seconds)
         zero_s = self.media.zero_s(spec.video, video_id, seconds)
         spec = spec.after(left_out_s(video.index, zero_s))
-        return JobContext(spec, self.store, self.media, video, self._speech_detector(payload), self._watermark(payload))
+        detector, encoder = self._speech_detector(payload), self._audio_encoder(payload)
+        marks = self._watermark(payload)
+        return JobContext(spec, self.store, self.media, video, detector, marks, encoder)
+
+    def _audio_encoder(self, payload: RowPayload) -> AudioEncoder | None:
+        """Return the encoder that the lip-sync network hears with, loaded on its first use; None for the mel."""
+        checkpoint = payload.row.weights.one(AUDIO_ENCODER.name)
+        if checkpoint is None:
+            return None
+        request = ModelRequest(payload.spec.settings, payload.row.weights)
+
+        def write(wave_f32: F32Array, target: Path, gain: float, on_block: Callable[[], None]) -> None:
+            self.models.needed(AUDIO_ENCODER, request).write(wave_f32, target, gain=gain, on_block=on_block)
+
+        return AudioEncoder(record_id({"pipeline": PIPELINE_VERSION, AUDIO_ENCODER.name: checkpoint.sha256}), write)
 
     def _speech_detector(self, payload: RowPayload) -> SpeechDetector | None:
         """Return the detector of speech, loaded on its first use; None where pauses go by the audio's level."""

@@ -19,10 +19,7 @@ from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import Identity, Probed
-from lipwise_ray.pipeline.flows.task_kinds import (
-    CONCLUDE,
-    EXAMINE,
-    MEASURE,
+from lipwise_ray.pipeline.flows.evaluation_parts import (
     ConcludePayload,
     ConcludeResult,
     ExaminePayload,
@@ -30,6 +27,11 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     MeasurePayload,
     MeasureResult,
     ToMeasure,
+)
+from lipwise_ray.pipeline.flows.task_kinds import (
+    CONCLUDE,
+    EXAMINE,
+    MEASURE,
 )
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media

@@ -13,11 +13,13 @@ from lipwise_ray.errors import LipwiseError, StateError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, RowPayload
-from lipwise_ray.pipeline.flows.task_kinds import (
-    KINDS,
+from lipwise_ray.pipeline.flows.evaluation_parts import (
     ConcludePayload,
     ExaminePayload,
     MeasurePayload,
+)
+from lipwise_ray.pipeline.flows.task_kinds import (
+    KINDS,
     RecognisePayload,
 )
 from lipwise_ray.pipeline.inputs.made import made_key

@@ -13,9 +13,9 @@ from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.flac import write_flac
 from lipwise_ray.media.mix import stream_of
 from lipwise_ray.nets.separation import ChannelPair
-from lipwise_ray.pipeline.dubbing.job_audio import whole_file
 from lipwise_ray.pipeline.dubbing.separated import own_stream, separator_id
 from lipwise_ray.pipeline.flows.task_kinds import SEPARATE, SeparatePayload, SeparateResult
+from lipwise_ray.pipeline.inputs.whole_file import whole_file
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.roles.separator import SEPARATOR

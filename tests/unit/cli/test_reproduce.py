@@ -10,7 +10,13 @@ import pytest
 from lipwise_ray.cli.control import reproduce
 from lipwise_ray.errors import StateError
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, RowPayload
-from lipwise_ray.pipeline.flows.task_kinds import SCAN, MeasureResult, ScanResult
+from lipwise_ray.pipeline.flows.evaluation_parts import (
+    MeasureResult,
+)
+from lipwise_ray.pipeline.flows.task_kinds import (
+    SCAN,
+    ScanResult,
+)
 from lipwise_ray.pipeline.tasks import worker
 from lipwise_ray.runs.run_inputs import registry_of
 from lipwise_ray.scheduler.task import AnyKind, Failure, Hints, TaskResult

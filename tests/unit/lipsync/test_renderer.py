@@ -246,7 +246,7 @@ def test_black_pixels_mix_in_linear_light() -> None:
     for side in range(26, 60, 3):
         box = np.array([50, 40, 50 + side, 40 + side], np.float32)
         job = _flat(18)
-        job = FrameJob(job.frame, (FaceTarget(0, box, POINTS, job.targets[0].mel - 100),), source=0)
+        job = FrameJob(job.frame, (FaceTarget(0, box, POINTS, job.targets[0].sound - 100),), source=0)
         (frame,) = Renderer(Scripted(), CANVAS, replace(SOFT, linear_light=True)).render(iter([job]))
         assert plane_array(frame, 0).min() >= 15
         assert plane_array(frame, 0).max() <= 19

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.errors import StorageError
-from lipwise_ray.pipeline.dubbing.job_audio import whole_file
+from lipwise_ray.pipeline.inputs.whole_file import whole_file
 from lipwise_ray.state.events import TaskFailed, TaskLeased
 from lipwise_ray.state.lease import DriverLease, holder
 from lipwise_ray.state.ledger import Ledger

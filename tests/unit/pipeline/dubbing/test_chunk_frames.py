@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.lipsync.audio_features import MEL
 from lipwise_ray.lipsync.reach import NO_REACH, Reach
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
@@ -29,7 +30,7 @@ REACH = Reach(restored=0, dubbed=5, seen=18)
 SPEC = JobSpec("r", "v", None, "o.mkv", "o.mkv", None, 0.0, None, None, (), Settings())
 
 
-def _plan(parts: int = 1) -> Plan:
+def plan_of(parts: int = 1) -> Plan:
     """Return a plan in which each frame shows its number, and one face that all parts are of."""
     numbers = np.arange(FRAMES, dtype=np.int64)
     boxes = np.arange(FRAMES * 4, dtype=np.float32).reshape(FRAMES, 4)
@@ -65,7 +66,7 @@ def _ids(folder: Path, plan: Plan, *changed: int, reach: Reach = REACH, dubs: bo
         np.save(file, mel)
         store.put_file(layout.mel(part.sound_id, salvage=False), file)
     job: Any = JobContext(SPEC, store, nothing, nothing)  # type: ignore[arg-type]  # neither inputs nor video are read
-    frames = ChunkFrames(job, plan, reach, dubs=dubs)
+    frames = ChunkFrames(job, plan, reach, MEL if dubs else None)
     return [frames.id_of(chunk, "rendering") for chunk in plan.chunks]
 
 
@@ -79,7 +80,7 @@ def _differing(one: list[str], other: list[str]) -> list[int]:
 )
 def test_a_sound_counts_as_far_as_faces_are_dubbed(frame: int, chunks: list[int], tmp_path: Path) -> None:
     """A column of the mel counts in the chunks of all frames whose windows hold it, and those near enough."""
-    assert _differing(_ids(tmp_path, _plan()), _ids(tmp_path, _plan(), frame * COLUMNS_A_FRAME)) == chunks
+    assert _differing(_ids(tmp_path, plan_of()), _ids(tmp_path, plan_of(), frame * COLUMNS_A_FRAME)) == chunks
 
 
 def _moved(plan: Plan, frame: int) -> Plan:
@@ -119,7 +120,7 @@ def test_frames_count_as_far_as_they_are_looked_at(
     change: Callable[[Plan, int], Plan], reach: int, tmp_path: Path
 ) -> None:
     """Places of faces and source frames farther than what is said."""
-    plan = _plan()
+    plan = plan_of()
     before = _ids(tmp_path, plan)
     assert _differing(before, _ids(tmp_path, change(plan, 75))) == [1]
     assert 2 in _differing(before, _ids(tmp_path, change(plan, 100 - reach)))
@@ -128,19 +129,19 @@ def test_frames_count_as_far_as_they_are_looked_at(
 
 def test_times_count_in_their_chunk(tmp_path: Path) -> None:
     """And nowhere else."""
-    plan = _plan()
+    plan = plan_of()
     assert _differing(_ids(tmp_path, _later(plan, 60)), _ids(tmp_path, _later(plan, 70))) == [1]
 
 
 def test_tracks_count_by_which_faces_are_of_one(tmp_path: Path) -> None:
     """Their numbers do not, nor do parts that say nothing else."""
-    plan = _plan()
+    plan = plan_of()
     named = replace(
         plan,
         chosen=replace(plan.chosen, track=np.full(FRAMES, 3)),
         parts=(replace(plan.parts[0], tracks=(3,)),),
     )
-    assert _ids(tmp_path, plan) == _ids(tmp_path, named) == _ids(tmp_path, _plan(parts=2))
+    assert _ids(tmp_path, plan) == _ids(tmp_path, named) == _ids(tmp_path, plan_of(parts=2))
     track = plan.chosen.track.copy()
     track[75:] = 8
     cut = replace(plan, chosen=replace(plan.chosen, track=track), parts=(replace(plan.parts[0], tracks=(7, 8)),))
@@ -149,7 +150,7 @@ def test_tracks_count_by_which_faces_are_of_one(tmp_path: Path) -> None:
 
 def test_an_end_that_moves_counts_where_it_is_near(tmp_path: Path) -> None:
     """The chunk before the last is rendered up to frames that are no longer there."""
-    plan = _plan()
+    plan = plan_of()
     frames = 155
     shorter = replace(
         plan,
@@ -163,6 +164,6 @@ def test_an_end_that_moves_counts_where_it_is_near(tmp_path: Path) -> None:
 
 def test_frames_that_stay_as_they_are_have_no_faces(tmp_path: Path) -> None:
     """Without a network nothing that is said counts."""
-    plan = _plan()
+    plan = plan_of()
     silent = [_ids(tmp_path, plan, *columns, reach=NO_REACH, dubs=False) for columns in ((), (225,))]
     assert silent[0] == silent[1] != _ids(tmp_path, plan)

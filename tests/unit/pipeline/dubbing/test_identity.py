@@ -18,7 +18,9 @@ from lipwise_ray.pipeline.dubbing.identity import (
 )
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
-from lipwise_ray.pipeline.flows.task_kinds import ExaminePayload
+from lipwise_ray.pipeline.flows.evaluation_parts import (
+    ExaminePayload,
+)
 from lipwise_ray.pipeline.inputs.resolver import Media, cache_of, media_of
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.pipeline.tasks.evaluate import _identity

@@ -8,14 +8,16 @@ import pytest
 
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, ReferencePart
 from lipwise_ray.pipeline.flows.evaluate import EvaluationFlow
-from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS
-from lipwise_ray.pipeline.flows.task_kinds import (
+from lipwise_ray.pipeline.flows.evaluation_parts import (
     ConcludeResult,
     ExamineResult,
     MeasureResult,
+    ToMeasure,
+)
+from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS
+from lipwise_ray.pipeline.flows.task_kinds import (
     RenderResult,
     ScanResult,
-    ToMeasure,
 )
 from lipwise_ray.state.job_result import EvaluationResult, Fidelity, RowFailure
 from tests.support.tasks import row_part

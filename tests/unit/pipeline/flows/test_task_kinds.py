@@ -26,21 +26,26 @@ from lipwise_ray.pipeline.dubbing.task_parts import (
     RowPart,
 )
 from lipwise_ray.pipeline.flows import task_kinds
+from lipwise_ray.pipeline.flows.evaluation_parts import (
+    ConcludePayload,
+    ConcludeResult,
+    ExaminePayload,
+    ExamineResult,
+    MeasurePayload,
+    MeasureResult,
+    ToMeasure,
+)
 from lipwise_ray.pipeline.flows.task_kinds import (
     KINDS,
     AssemblePayload,
     AssembleResult,
     CheckPayload,
     CheckResult,
-    ConcludePayload,
-    ConcludeResult,
-    ExaminePayload,
-    ExamineResult,
+    HearPayload,
+    HearResult,
     KnownRow,
     ListenPayload,
     ListenResult,
-    MeasurePayload,
-    MeasureResult,
     PlanPayload,
     PlanResult,
     ProbePayload,
@@ -64,7 +69,6 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     SpeakPayload,
     SpeakResult,
     ToDo,
-    ToMeasure,
     TranscribePayload,
     TranscribeResult,
     WeighPayload,
@@ -149,6 +153,7 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
     ),
     (task_kinds.CHECK, [CheckPayload(ROW, PROBED)], [CheckResult()]),
     (task_kinds.SCAN, [ScanPayload(ROW, PROBED, PIECE)], [ScanResult()]),
+    (task_kinds.HEAR, [HearPayload(ROW, PROBED)], [HearResult()]),
     (task_kinds.LISTEN, [ListenPayload(ROW, PROBED, PIECE)], [ListenResult(), ListenResult(missing="tracks")]),
     (
         task_kinds.RECOGNISE,

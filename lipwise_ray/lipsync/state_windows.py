@@ -1,0 +1,37 @@
+"""Windows of an audio encoder's states, around the times of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lipwise_ray.lipsync.audio_features import AudioFeature
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ
+from lipwise_ray.values import F32Array, FloatArray, I64Array
+
+
+def state_window(
+    states: FloatArray, silence: FloatArray, step: int, feature: AudioFeature, pauses: I64Array | None = None
+) -> F32Array:
+    """Return the steps around one, as tokens; zeros where that passes an end of the audio.
+
+    Args:
+        states: Shape (steps, states, channels).
+        silence: States of a silent step, shape (states, channels).
+        step: Step of the frame's time; may be negative or past the end.
+        feature: The window.
+        pauses: ``[start, stop)`` of mel columns that are to be silent, rising, shape (P, 2).
+
+    Returns:
+        Shape (columns * states, channels), float32: the states of a step one after the other.
+    """
+    first = step - feature.lead_columns
+    out = np.zeros((feature.columns, *silence.shape), np.float32)
+    low, high = max(0, first), min(len(states), first + feature.columns)
+    if low < high:
+        out[low - first : high - first] = states[low:high]
+        if pauses is not None and len(pauses):
+            columns = (np.arange(low, high) * MEL_RATE_HZ) // feature.rate_hz
+            pause = np.searchsorted(pauses[:, 1], columns, side="right")
+            starts = np.append(pauses[:, 0], columns[-1] + 1)
+            out[low - first : high - first][columns >= starts[pause]] = silence
+    return out.reshape(feature.shape)

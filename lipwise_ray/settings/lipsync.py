@@ -1,0 +1,48 @@
+"""The section `lipsync` of the settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lipwise_ray.settings.execution import Section
+from lipwise_ray.settings.picture import PrecisionSetting
+
+
+class LipsyncSettings(Section):
+    """The lip-sync network."""
+
+    model: str = "wav2lip_gan"
+    """A name of the registry, or ``passthrough``."""
+    checkpoint: str | None = None
+    """A file of weights instead of the registry's: of Wav2Lip, or with ``model = "musetalk_15"`` of MuseTalk's
+    U-Net."""
+    autoencoder: str = "sd_vae_ft_mse"
+    """The autoencoder of musetalk_15: a name of the registry."""
+    autoencoder_checkpoint: str | None = None
+    """A file instead of the registry's."""
+    audio_encoder: str = "whisper_tiny"
+    """The audio encoder with which musetalk_15 hears: a name of the registry."""
+    audio_encoder_checkpoint: str | None = None
+    """A file instead of the registry's."""
+    precision: PrecisionSetting = "auto"
+    """``auto`` is float16 on a GPU, bfloat16 on a CPU that has it in hardware, else float32."""
+    batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Faces a network call; 0 means 16 on a CPU, 128 on a GPU, and of musetalk_15 2 and 16."""
+    audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
+    """The lips follow the audio this much later in the track; the delivered audio does not move."""
+    windows: Literal["padded", "reference"] = "padded"
+    """``reference`` ends where the original's loop over mel windows ends, a few frames early."""
+    levels: bool = False
+    """Round the network's input to 256 levels, as the original does."""
+    silence: Literal["original", "closed", "off"] = "original"
+    """In pauses of the new audio: ``original`` shows the original lips where the original audio pauses too, and closes
+    the mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
+    min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
+    """Shorter pauses count as speech."""
+    vad: str = "auto"
+    """Tells speech from pauses: a name of the registry, ``none`` for a rule by level, which takes music for speech, or
+    ``auto`` for silero_vad where the extra `vad` is installed. It hears no singing: songs need ``none``."""
+    vad_checkpoint: str | None = None
+    """A file instead of the registry's."""
