@@ -45,8 +45,8 @@ def _job(folder: Path, offset_ms: float = 0.0) -> JobContext:
         keep_states(store, folder, sound_id, folder / "wave.f32", encoder, **told)
         assert has_states(store, sound_id, encoder, salvage=False)
     spec = replace(SPEC, settings=resolve([("test", {"lipsync": {"audio_offset_ms": offset_ms}})]))
-    opened: Any = (spec, store, nothing, nothing, None, encoder)
-    return JobContext(*opened)
+    opened: Any = (spec, store, nothing, nothing)
+    return JobContext(*opened, encoder=encoder)
 
 
 def _steps(window: np.ndarray) -> list[int]:
