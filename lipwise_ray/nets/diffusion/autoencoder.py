@@ -77,7 +77,7 @@ class _DecoderLevel(nn.Module):
         return x if self.upsamplers is None else self.upsamplers[0](x)
 
 
-class _Encoder(nn.Module):
+class _ImageEncoder(nn.Module):
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(3, channels[0], 3, padding=1)
@@ -96,7 +96,7 @@ class _Encoder(nn.Module):
         return self.conv_out(functional.silu(self.conv_norm_out(self.mid_block(x))))
 
 
-class _Decoder(nn.Module):
+class _ImageDecoder(nn.Module):
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
         rising = channels[::-1]
@@ -128,8 +128,8 @@ class ImageAutoencoder(nn.Module):
 
     def __init__(self, channels: tuple[int, ...] = AUTOENCODER_CHANNELS) -> None:
         super().__init__()
-        self.encoder = _Encoder(channels)
-        self.decoder = _Decoder(channels)
+        self.encoder = _ImageEncoder(channels)
+        self.decoder = _ImageDecoder(channels)
         self.quant_conv = nn.Conv2d(2 * LATENT_CHANNELS, 2 * LATENT_CHANNELS, 1)
         self.post_quant_conv = nn.Conv2d(LATENT_CHANNELS, LATENT_CHANNELS, 1)
 
