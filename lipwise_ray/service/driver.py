@@ -283,6 +283,20 @@ def _own_output() -> BinaryIO:
     return own
 
 
+def stop_at_sigterm(driver: Driver) -> None:
+    """Let SIGTERM stop a driver. A thread does it: the main one may hold a lock for which whoever has the other waits.
+
+    Args:
+        driver: The driver.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        threading.Thread(target=driver.stop, name="stop", daemon=True).start()
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def main() -> None:
     """Run as a service's driver."""
     output, lock = _own_output(), threading.Lock()
@@ -297,11 +311,7 @@ def main() -> None:
     assert isinstance(begin, BeginDriver)  # as `driver_process` begins
     driver = Driver(begin, say)
 
-    def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        driver.stop()
-
-    signal.signal(signal.SIGTERM, end)
+    stop_at_sigterm(driver)
     threading.Thread(target=driver.hear, args=(lines,), name="messages", daemon=True).start()
     sys.exit(driver.work())
 

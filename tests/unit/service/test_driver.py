@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from lipwise_ray.runs.report import Report
 from lipwise_ray.scheduler.ending import NOTHING_WORKS
 from lipwise_ray.service import driver as driving
 from lipwise_ray.service import held_rows, row_reader
-from lipwise_ray.service.driver import Driver
+from lipwise_ray.service.driver import Driver, stop_at_sigterm
 from lipwise_ray.service.wire import AddRow, BeginDriver, CancelRow, DriverStands, FromDriver, PrioritiseRow, RowOver
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import RowFailure
@@ -252,3 +254,40 @@ def test_a_process_that_has_lost_its_own_gpu_makes_way(heard: Heard, monkeypatch
     assert heard.driver.work() is ExitCode.STOPPED
     assert runs.taken == [["a"]]
     assert heard.problem == NOTHING_WORKS
+
+
+def test_sigterm_waits_for_no_lock(heard: Heard) -> None:
+    """It comes to the main thread, which may itself hold what another one waits for; the driver stops all the same."""
+    is_held, has_gone_on = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def take_in() -> None:
+        with heard.driver._held._changed:
+            is_held.set()
+            in_time.append(has_gone_on.wait(10))
+
+    other, before = threading.Thread(target=take_in), signal.getsignal(signal.SIGTERM)
+    other.start()
+    is_held.wait()
+    stop_at_sigterm(heard.driver)
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        has_gone_on.set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    other.join()
+    assert in_time == [True]
+    assert heard.driver._queue.wait() is False
+
+
+def test_a_problem_ends_with_the_last_job_that_it_holds(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is cancelled too, nobody has to wait for the next try until the service is ready again."""
+    monkeypatch.setattr(held_rows, "_LEAST_PAUSE_S", 600.0)
+    monkeypatch.setattr(row_reader, "read_manifest", _fails(OSError(errno.ENOSPC, "full")))
+    for name in ("a", "b"):
+        heard.add(name)
+    heard.driver._take(CancelRow("a"))
+    assert heard.problem
+    heard.driver._take(CancelRow("b"))
+    assert heard.problem == ""
+    heard.driver.stop()
