@@ -65,8 +65,9 @@ class JobFeed:
 
     A process may end because of one of its jobs. Those that were at work when several ended are done one by one, and
     one that then ends another is given up. Where that happened to several and none was done in between, the machine may
-    be at fault: nothing more is given up until a job is done, and all are done one by one, those first that were at work
-    at the fewest ends. So is one with which nothing works, once another was done after it, or that went on for long.
+    be at fault: nothing more is given up until a job is done, and all are done one by one, those first that were at
+    work at the fewest ends. One with which nothing works is given up once another was done after it, or after many
+    ends.
 
     Args:
         begin: Settings and places.
