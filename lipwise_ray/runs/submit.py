@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lipwise_ray.backends.factory import meter_for
 from lipwise_ray.backends.worker_config import WorkerConfig
-from lipwise_ray.errors import EngineError, SettingsError, StorageError
+from lipwise_ray.errors import EngineError, SettingsError, SetupError, StorageError
 from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.loading import ModelRequest
@@ -150,7 +150,7 @@ def work_through(
             meter = meter_for(engine_settings, place.address, manifest.good + manifest.bad, night)
             if manifest.good:
                 lease.about = {"loading": engine.render_slots}
-                _start(engine, prepare, stop)
+                _start(engine, prepare, stop, is_open=manifest.is_open)
                 if any(map(is_hardware, run_settings.encode.codecs)):
                     _wait_for_all(engine, stop)
             ledger = Ledger(store, run_id)
@@ -196,11 +196,15 @@ def _known_rows(store: Store, manifest: RowSupply, listener: Listener) -> DoneRo
         return None
 
 
-def _start(engine: Engine, prepare: list[ModelRequest], stop: Callable[[], bool]) -> None:
+def _start(engine: Engine, prepare: list[ModelRequest], stop: Callable[[], bool], *, is_open: bool) -> None:
     try:
         engine.start(prepare, stop)
     except EngineError:
         if not stop():  # whoever asked this process to end may have asked Ray's too
+            raise
+    except SetupError:
+        # A worker that has told what it can do is there: models cannot be loaded, and the row that needs them fails so.
+        if not (is_open and engine.capabilities):
             raise
 
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from lipwise_ray.backends.factory import engine_for, make_engine
 from lipwise_ray.backends.worker_config import WorkerConfig
-from lipwise_ray.errors import LipwiseError, StorageError
+from lipwise_ray.errors import LipwiseError, SetupError, StorageError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
 from lipwise_ray.runs.kept_engine import KeptEngine
@@ -89,6 +89,8 @@ class Driver:
         self._engine_settings = engine_for(settings.engine, _ASSUMED_ROWS, is_attended=False)
         self._run_id = ""
         self._problem = self._stopped = ""
+        self._nothing_works = False
+        self._rows = QueuedRows(self._queue)
         self._standing = threading.Lock()
         self._run_problem = self._held_problem = ""
         self._went: dict[str, RowProgress] = {}
@@ -164,7 +166,7 @@ class Driver:
         code = ExitCode.DONE
         while code is ExitCode.DONE and self._queue.wait():
             problem = self._run()
-            left = self._queue.put_back(nothing_works=self._stopped == NOTHING_WORKS)
+            left = self._queue.put_back(nothing_works=self._nothing_works)
             for queued in left.cancelled:
                 self._say_cancelled(queued.row.id, queued.attempt)
             for queued in left.given_up:
@@ -193,17 +195,23 @@ class Driver:
     def _run(self) -> str:
         """Do one run, and return why it could not go to its end; empty where it did, or somebody stopped it."""
         self._problem = self._run_id = ""
+        self._nothing_works = False
+        self._rows = QueuedRows(self._queue)
         self._went.clear()
         begin = self._begin
         try:
-            report = self._runner.dub_queue(QueuedRows(self._queue), begin.out, begin.state, self._engine)
+            report = self._runner.dub_queue(self._rows, begin.out, begin.state, self._engine)
         except LipwiseError as error:
             self._stopped = error.code
+            # Workers elsewhere load models behind the run's back, and end it by them: that may be a row's fault.
+            is_elsewhere = bool(self._run_id) and self._engine_settings.kind != "inline"
+            self._nothing_works = is_elsewhere and isinstance(error, SetupError)
             return str(error)
         except (OSError, sqlite3.Error, MemoryError) as error:  # this machine's fault: no row's, and no reason to end
             self._stopped = "machine"
             return failure_of(error).message
         self._stopped = report.stopped
+        self._nothing_works = report.stopped == NOTHING_WORKS
         return "" if report.stopped in ("", ASKED, CANCELLED) else self._problem or report.stopped
 
     def _note_problem(self, text: str) -> None:
@@ -215,6 +223,8 @@ class Driver:
                 self._run_id = run_id
                 if self._stopped != NOTHING_WORKS:  # else a row that is done shows that the problem is over
                     self._note_run_problem("")
+                if self._rows.first is not None:  # its models are loaded now, which may end this process
+                    self._say(RowBegan(self._rows.first.id, run_id))
             case RowStarted(_, row_id):
                 self._say(RowBegan(row_id, self._run_id))
             case RowsProgress(rows):
@@ -283,6 +293,20 @@ def _own_output() -> BinaryIO:
     return own
 
 
+def stop_at_sigterm(driver: Driver) -> None:
+    """Let SIGTERM stop a driver. A thread does it: the main one may hold a lock for which whoever has the other waits.
+
+    Args:
+        driver: The driver.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        threading.Thread(target=driver.stop, name="stop", daemon=True).start()
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def main() -> None:
     """Run as a service's driver."""
     output, lock = _own_output(), threading.Lock()
@@ -297,11 +321,7 @@ def main() -> None:
     assert isinstance(begin, BeginDriver)  # as `driver_process` begins
     driver = Driver(begin, say)
 
-    def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        driver.stop()
-
-    signal.signal(signal.SIGTERM, end)
+    stop_at_sigterm(driver)
     threading.Thread(target=driver.hear, args=(lines,), name="messages", daemon=True).start()
     sys.exit(driver.work())
 

@@ -10,13 +10,38 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import ValidationError
 
 import lipwise_ray
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.service.wire import BeginDriver, FromDriver, ToDriver, from_driver, line_of
+
+
+@dataclass(frozen=True, slots=True)
+class DriverEnd:
+    """The end of a driver.
+
+    Attributes:
+        how: The way it ended, in words.
+        nothing_works: It made way because nothing worked in it any more: the machine may be at fault.
+    """
+
+    how: str
+    nothing_works: bool = False
+
+    @classmethod
+    def of(cls, code: int) -> DriverEnd:
+        """Return the end that an exit code tells of, as `subprocess` has it: negative for a signal."""
+        if code >= 0:
+            return cls(f"ended with exit code {code}", code == ExitCode.STOPPED)
+        try:
+            return cls(f"was killed by {signal.Signals(-code).name}")
+        except ValueError:  # most real-time signals have no name
+            return cls(f"was killed by signal {-code}")
 
 
 class DriverLink(Protocol):
@@ -39,8 +64,8 @@ class DriverLink(Protocol):
         """Yield its messages, up to its end."""
         ...
 
-    def wait(self) -> str:
-        """Wait for its end; return how it ended, in words."""
+    def wait(self) -> DriverEnd:
+        """Wait for its end."""
         ...
 
     def kill(self) -> None:
@@ -103,11 +128,11 @@ class DriverProcess:
                 with suppress(ValidationError):  # half a line, of a process that was killed
                     yield from_driver(line)
 
-    def wait(self) -> str:
-        """Wait for its end; return how it ended, in words."""
+    def wait(self) -> DriverEnd:
+        """Wait for its end."""
         code = self._process.wait()
         self.end_input()
-        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return DriverEnd.of(code)
 
     def kill(self) -> None:
         """End it at once."""

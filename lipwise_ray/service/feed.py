@@ -12,7 +12,7 @@ from functools import partial
 from lipwise_ray.errors import StorageError
 from lipwise_ray.scheduler.task import Failure
 from lipwise_ray.service.changes import Change, JobProgress, JobProgressed
-from lipwise_ray.service.driver_process import DriverLink, DriverProcess
+from lipwise_ray.service.driver_process import DriverEnd, DriverLink, DriverProcess
 from lipwise_ray.service.job_record import ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.row_queue import MOST_UNPROVEN
@@ -33,6 +33,10 @@ _LOG = logging.getLogger("lipwise_ray")
 _LEAST_PAUSE_S, _MOST_PAUSE_S = 0.5, 60.0
 _STRIKES_ALONE, _MOST_STRIKES = 2, 3
 """Ends of drivers after which a job that was at work is done alone, and after which it is given up."""
+
+_MOST_LOST = 8
+"""Ends of drivers in which nothing worked, with no job done in between: their pauses last minutes. Up to so many are
+taken for the machine's fault."""
 
 _STARTING = "The process that does the jobs is starting."
 
@@ -61,7 +65,9 @@ class JobFeed:
 
     A process may end because of one of its jobs. Those that were at work when several ended are done one by one, and
     one that then ends another is given up. Where that happened to several and none was done in between, the machine may
-    be at fault: nothing more is given up until a job is done.
+    be at fault: nothing more is given up until a job is done, and all are done one by one, those first that were at
+    work at the fewest ends. One with which nothing works is given up once another was done after it, or after many
+    ends.
 
     Args:
         begin: Settings and places.
@@ -89,6 +95,10 @@ class JobFeed:
         """Ends of processes that had a job at work."""
         self._unproven = 0
         """Jobs that were given up since one was done."""
+        self._lost_ends = 0
+        """Ends of processes in which nothing worked, since a job was done."""
+        self._worked_since: set[str] = set()
+        """Of the jobs with strikes, those after which another was done: the fault may be theirs."""
         self._holds_back = False
         """Jobs were not sent because others are to be done alone first."""
         self._paces: dict[str, _Pace] = {}
@@ -136,14 +146,17 @@ class JobFeed:
         with self._lock:
             if self._process is None:
                 return
-            if self._suspects():
+            if self._suspects() or self._may_be_the_machine:
                 self._holds_back = True
-                self._send_suspect()
+                self._send_one()
                 return
             for job in (self._jobs.get(one.id) for one in jobs):  # somebody may have cancelled it since
-                is_whole = job.batch is None or self._jobs.has_batch(job.batch)  # its batch may fail to be written yet
-                if job.is_unfinished and is_whole and job.id not in self._sent:
+                if self._can_go(job):
                     self._send(job)
+
+    def _can_go(self, job: ServiceJob) -> bool:
+        is_whole = job.batch is None or self._jobs.has_batch(job.batch)  # its batch may fail to be written yet
+        return job.is_unfinished and is_whole and job.id not in self._sent
 
     def cancel(self, job_id: str) -> None:
         """Take a job away from the process."""
@@ -173,14 +186,21 @@ class JobFeed:
             job = self._jobs.known(job_id)
             if job is None or not job.is_unfinished:  # somebody cancelled it
                 del self._strikes[job_id]
-        if self._unproven >= MOST_UNPROVEN:  # nothing shows that it is they
-            return []
         return [job_id for job_id, strikes in self._strikes.items() if strikes >= _STRIKES_ALONE]
 
-    def _send_suspect(self) -> None:
+    @property
+    def _may_be_the_machine(self) -> bool:
+        """True where nothing shows that it is the jobs: so many were given up without one done."""
+        return self._unproven >= MOST_UNPROVEN
+
+    def _send_one(self) -> None:
         """Send the next of the jobs that are to be done alone, once the process has nothing else."""
-        if not self._sent:
-            self._send(self._jobs.get(self._suspects()[0]))
+        if self._sent:
+            return
+        alone = self._jobs.unfinished() if self._may_be_the_machine else map(self._jobs.get, self._suspects())
+        first = min(filter(self._can_go, alone), key=lambda job: self._strikes.get(job.id, 0), default=None)
+        if first is not None:
+            self._send(first)
 
     def _keep(self) -> None:
         while not self._closing.is_set():
@@ -196,12 +216,12 @@ class JobFeed:
                 process.end_input()
             for message in process.messages():
                 self._hear(message)
-            how = process.wait()
+            end = process.wait()
             with self._lock:
                 self._process = None
             if not self._closing.is_set():
-                self._lasting(partial(self._mourn, self._struck(how)))
-                self._wait(f"The process that does the jobs {how}; it is started again. {self._said}".rstrip())
+                self._lasting(partial(self._mourn, self._struck(end)))
+                self._wait(f"The process that does the jobs {end.how}; it is started again. {self._said}".rstrip())
 
     def _wait(self, problem: str) -> None:
         self.problem = problem
@@ -238,21 +258,26 @@ class JobFeed:
                     self.problem = before
                 return True
 
-    def _struck(self, how: str) -> dict[str, Failure]:
+    def _struck(self, end: DriverEnd) -> dict[str, Failure]:
         """Count the end of a process against the jobs that it had at work; return the failures of those given up.
 
         Once for each end: what follows may have to be written several times.
         """
         given_up: dict[str, Failure] = {}
         with self._lock:
+            self._lost_ends += end.nothing_works
+            is_outage = end.nothing_works and self._lost_ends <= _MOST_LOST
+            is_alone = len(self._sent) == 1
             for job in self._jobs.unfinished():
                 if job.status != "processing" or job.id not in self._sent or job.is_unwanted:
                     continue
                 strikes = self._strikes[job.id] = self._strikes.get(job.id, 0) + 1
-                if strikes >= _MOST_STRIKES and len(self._sent) == 1 and self._unproven < MOST_UNPROVEN:
+                is_excused = self._may_be_the_machine or (is_outage and job.id not in self._worked_since)
+                if strikes >= _MOST_STRIKES and is_alone and not is_excused:
                     self._unproven += 1
-                    message = f"the process that does the jobs {how} while it had this job alone, the last of {strikes}"
-                    given_up[job.id] = Failure("crash", "driver_died", f"{message} times. {self._said}".rstrip())
+                    how = f"{end.how} while it had this job alone, the last of {strikes} times"
+                    message = f"the process that does the jobs {how}. {self._said}"
+                    given_up[job.id] = Failure("crash", "driver_died", message.rstrip())
         return given_up
 
     def _mourn(self, given_up: Mapping[str, Failure]) -> None:
@@ -312,8 +337,6 @@ class JobFeed:
     def _end(self, over: RowOver) -> None:
         self._pause_s = _LEAST_PAUSE_S
         with self._lock:
-            if over.status == "completed":
-                self._unproven = 0
             job = self._jobs.get(over.id)
             if job.is_unfinished and job.attempts == over.attempt:
                 job = _ended(
@@ -334,6 +357,9 @@ class JobFeed:
                 self._jobs.put(job)
             for known in (self._sent, self._strikes, self._paces, self._progress):
                 known.pop(over.id, None)
+            if over.status == "completed":
+                self._unproven = self._lost_ends = 0
+                self._worked_since = {*self._strikes}
             if self._holds_back:
                 self._offer_all()
             else:

@@ -49,7 +49,10 @@ class HeldRows:
     def cancel(self, row_id: str) -> AddRow | None:
         """Return a row that was held and is gone now; None for another."""
         with self._changed:
-            return self._held.pop(row_id, None)
+            message = self._held.pop(row_id, None)
+            if not self._held:
+                self._note("")
+            return message
 
     def prioritise(self, row_id: str, priority: int) -> None:
         """Give a row that is held another priority."""

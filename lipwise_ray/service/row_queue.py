@@ -250,6 +250,8 @@ class QueuedRows:
         self._busy_s = clock()
         self._has_ended = False
         self._grown: Callable[[], None] = lambda: None
+        self.first: Row | None = None
+        """The row that is begun first, while its models are loaded."""
 
     @property
     def good(self) -> int:
@@ -268,8 +270,13 @@ class QueuedRows:
 
     @property
     def variants(self) -> Iterator[Row]:
-        """Rows that wait now and differ in what decides settings and checkpoints."""
-        return iter({row.variant: row for row in self._queue.rows()}.values())
+        """The row that is begun first, which is taken for it: what goes wrong while models are loaded is of this row.
+
+        Models of others are loaded in their own tasks.
+        """
+        if self.first is None and not self._outputs:
+            self.first = self._queue.take(Counter(), 0.0)
+        return iter([self.first] if self.first else [])
 
     @property
     def outputs(self) -> Iterator[tuple[int, str, str]]:
@@ -290,8 +297,8 @@ class QueuedRows:
         """Return the next row; None where there is none now, after a wait where nothing else is to be done."""
         if not self._has_ended:
             is_idle = not at_work.total()
-            row = None
-            if len(self._outputs) < MOST_ROWS:
+            row, self.first = self.first, None
+            if row is None and len(self._outputs) < MOST_ROWS:
                 row = self._queue.take(at_work, _STEP_S if is_idle else 0.0)
             if row is not None:
                 self._outputs.append((row.number, row.id, row.output))

@@ -72,6 +72,20 @@ def test_systemd_units() -> None:
     assert re.fullmatch(r"\*-\*-\* \d\d:\d\d:\d\d", _unit("lipwise-nightly.timer")["Timer"]["OnCalendar"])
 
 
+def test_no_exit_code_keeps_the_service_down() -> None:
+    """It is started again also after one of those that end a night for good."""
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's names have capitals
+    parser.read_string((ROOT / "cluster" / "service" / "lipwise-serve.service").read_text())
+    unit = parser["Service"]
+    assert unit["Restart"] == "always"
+    assert int(unit["RestartSec"]) >= 30
+    assert "RestartPreventExitStatus" not in unit
+    assert parser["Unit"]["StartLimitIntervalSec"] == "0"
+    assert int(unit["TimeoutStopSec"]) > EngineSettings().stop_s
+    _understood(shlex.split(unit["ExecStart"])[1:-1])
+
+
 def test_systemd_agrees(tmp_path: Path) -> None:
     """Where systemd is installed, it finds nothing wrong with the units."""
     analyze = shutil.which("systemd-analyze")

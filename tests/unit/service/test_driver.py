@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,17 +17,31 @@ import pytest
 
 from lipwise_ray.errors import EngineError, InputError, SetupError, StorageError
 from lipwise_ray.exit_codes import ExitCode
-from lipwise_ray.runs.progress_events import RowEnded, RowProgress, RowsProgress
+from lipwise_ray.models.loading import ModelRequest
+from lipwise_ray.pipeline.tasks.worker import Worker
+from lipwise_ray.runs.progress_events import RowEnded, RowProgress, RowsProgress, RunStarted
 from lipwise_ray.runs.report import Report
 from lipwise_ray.scheduler.ending import NOTHING_WORKS
 from lipwise_ray.service import driver as driving
-from lipwise_ray.service import held_rows, row_reader
-from lipwise_ray.service.driver import Driver
-from lipwise_ray.service.wire import AddRow, BeginDriver, CancelRow, DriverStands, FromDriver, PrioritiseRow, RowOver
+from lipwise_ray.service import held_rows, row_queue, row_reader
+from lipwise_ray.service.driver import Driver, stop_at_sigterm
+from lipwise_ray.service.wire import (
+    AddRow,
+    BeginDriver,
+    CancelRow,
+    DriverStands,
+    FromDriver,
+    PrioritiseRow,
+    RowBegan,
+    RowOver,
+)
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.state.row_outcome import RowOutcome
-from tests.support.service import quiet_settings
+from tests.support.service import quiet_settings, write_footage
+
+_BROKEN = 0.77
+_OWN = {"detect.min_score": str(_BROKEN)}
 
 
 class Heard:
@@ -194,6 +210,7 @@ class Runs:
             at_work[row.tenant] += 1
             taken.append(row.id)
         self.taken.append(taken)
+        self.driver._tell(RunStarted("r", "workers", 1))
         end = self._ends.pop(0)
         if not self._ends:
             self.driver.stop()
@@ -252,3 +269,101 @@ def test_a_process_that_has_lost_its_own_gpu_makes_way(heard: Heard, monkeypatch
     assert heard.driver.work() is ExitCode.STOPPED
     assert runs.taken == [["a"]]
     assert heard.problem == NOTHING_WORKS
+
+
+def test_sigterm_waits_for_no_lock(heard: Heard) -> None:
+    """It comes to the main thread, which may itself hold what another one waits for; the driver stops all the same."""
+    is_held, has_gone_on = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def take_in() -> None:
+        with heard.driver._held._changed:
+            is_held.set()
+            in_time.append(has_gone_on.wait(10))
+
+    other, before = threading.Thread(target=take_in), signal.getsignal(signal.SIGTERM)
+    other.start()
+    is_held.wait()
+    stop_at_sigterm(heard.driver)
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        has_gone_on.set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    other.join()
+    assert in_time == [True]
+    assert heard.driver._queue.wait() is False
+
+
+def test_a_problem_ends_with_the_last_job_that_it_holds(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is cancelled too, nobody has to wait for the next try until the service is ready again."""
+    monkeypatch.setattr(held_rows, "_LEAST_PAUSE_S", 600.0)
+    monkeypatch.setattr(row_reader, "read_manifest", _fails(OSError(errno.ENOSPC, "full")))
+    for name in ("a", "b"):
+        heard.add(name)
+    heard.driver._take(CancelRow("a"))
+    assert heard.problem
+    heard.driver._take(CancelRow("b"))
+    assert heard.problem == ""
+    heard.driver.stop()
+
+
+def _loads(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    """Let the models of a row with its own settings break as they are loaded."""
+    load = Worker.load
+
+    def loads(worker: Worker, jobs: list[ModelRequest]) -> None:
+        if any(job.settings.detect.min_score == _BROKEN for job in jobs):
+            raise fault
+        load(worker, jobs)
+
+    monkeypatch.setattr(Worker, "load", loads)
+
+
+def _add_footage(heard: Heard, number: int, name: str, **columns: str) -> None:
+    """Hand it a row that can be done."""
+    write_footage(heard.uploads)
+    files = {"video": str(heard.uploads / "v.mp4"), "audio": str(heard.uploads / "s.wav")}
+    heard.driver._take(AddRow(name, 1, number, 0, {"id": name, "output": f"{name}.mp4", **files, **columns}))
+
+
+def test_models_that_cannot_be_loaded_hold_up_no_other_job(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever job needs them meets the fault itself, if it is there still; the run goes on."""
+    _loads(monkeypatch, SetupError("weights", "wav2lip", got="cannot be loaded"))
+    monkeypatch.setattr(row_queue, "_IDLE_S", 0.0)
+    _add_footage(heard, 1, "bad", **_OWN)
+    _add_footage(heard, 2, "good")
+    say = heard.driver._say
+
+    def says(message: FromDriver) -> None:
+        say(message)
+        if len(heard.overs) == 2:
+            heard.driver.stop()
+
+    monkeypatch.setattr(heard.driver, "_say", says)
+    assert heard.driver.work() is ExitCode.DONE
+    assert sorted((one.id, one.status) for one in heard.overs) == [("bad", "completed"), ("good", "completed")]
+
+
+def test_a_job_that_ends_the_process_while_its_models_are_loaded_is_known(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It alone was told of as begun: whoever starts the next process holds the end against it."""
+    _loads(monkeypatch, ZeroDivisionError())
+    _add_footage(heard, 1, "bad", **_OWN)
+    _add_footage(heard, 2, "good")
+    with pytest.raises(ZeroDivisionError):
+        heard.driver.work()
+    assert [one.id for one in heard.says if isinstance(one, RowBegan)] == ["bad"]
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_models_that_workers_cannot_load_end_their_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of their own end the whole run by them: after some such runs the job is given up, with the reason."""
+    heard = Heard(tmp_path, 'engine.kind="ray"')
+    runs = Runs(heard, *[SetupError("weights", "wav2lip", got="cannot be loaded")] * 6)
+    monkeypatch.setattr(heard.driver, "_runner", runs)
+    heard.add("a")
+    assert heard.driver.work() is ExitCode.DONE
+    assert [(one.id, one.code) for one in heard.overs] == [("a", NOTHING_WORKS)]
+    assert "cannot be loaded" in str(heard.overs[0].message)

@@ -13,6 +13,7 @@ import pytest
 from lipwise_ray.errors import StorageError
 from lipwise_ray.service import feed as feeding
 from lipwise_ray.service.changes import Change, JobProgressed
+from lipwise_ray.service.driver_process import DriverEnd
 from lipwise_ray.service.feed import JobFeed
 from lipwise_ray.service.job_record import BatchItem, ServiceBatch, ServiceJob
 from lipwise_ray.service.job_store import JobStore
@@ -44,6 +45,7 @@ class ScriptedDriver:
     pid = 1
 
     def __init__(self) -> None:
+        self.end = DriverEnd.of(1)
         self.heard: queue.SimpleQueue[ToDriver | None] = queue.SimpleQueue()
         self._says: queue.SimpleQueue[FromDriver | None] = queue.SimpleQueue()
 
@@ -60,8 +62,8 @@ class ScriptedDriver:
         while (message := self._says.get()) is not None:
             yield message
 
-    def wait(self) -> str:
-        return "ended with exit code 1"
+    def wait(self) -> DriverEnd:
+        return self.end
 
     kill = end_input
 
