@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 import lipwise_ray
 from lipwise_ray.errors import TransientError
 
+_LOG = logging.getLogger("lipwise_ray")
 _IDLE_S = 300.0
 """A process that nobody asks anything for so long ends: it holds the memory of its libraries."""
 
@@ -183,8 +185,10 @@ class _LiveProcess:
             start_new_session=True,  # Ctrl-C in the terminal is the service's to hear
         )
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="side-work", daemon=True).start()
-        self._send(program.begin)
+        threading.Thread(target=self._write, name="side-input", daemon=True).start()
+        self._outgoing.put(program.begin)
 
     @property
     def pid(self) -> int:
@@ -193,7 +197,7 @@ class _LiveProcess:
 
     def answer(self, question: bytes, limit_s: float, is_answer: Callable[[bytes], bool]) -> bytes | NoAnswer:
         """Return the answer to a question, or the end that came before it."""
-        self._send(question)
+        self._outgoing.put(question)
         until_s = time.monotonic() + limit_s
         try:
             while True:
@@ -212,25 +216,32 @@ class _LiveProcess:
             return NoAnswer("said nothing more, and was ended", is_crash=False)
         if code >= 0:
             return NoAnswer(f"ended with exit code {code}", is_crash=False)
-        return NoAnswer(f"was ended by {signal.Signals(-code).name}", is_crash=-code in _OWN_FAULTS)
+        return NoAnswer(f"was ended by {_signal_name(-code)}", is_crash=-code in _OWN_FAULTS)
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once; whoever waits for its answer hears of it, even where it cannot be ended."""
         self._process.kill()
+        self._lines.put(b"")
 
     def end(self) -> None:
-        """End it, and wait until it has ended."""
+        """End it, and wait until it has ended, or for as long as an end takes: one may hang in the kernel."""
         self.kill()
-        self._process.wait()
-        assert self._process.stdin is not None  # a pipe was asked for
-        with suppress(OSError):  # it no longer reads
-            self._process.stdin.close()
+        self._outgoing.put(None)
+        try:
+            self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            _LOG.warning("process %d cannot be ended, and is left behind", self.pid)
+            threading.Thread(target=self._process.wait, name="side-end", daemon=True).start()
 
-    def _send(self, line: bytes) -> None:
+    def _write(self) -> None:
+        """Write what it is asked: a pipe holds little, and one that does not read would hold up whoever asks."""
         assert self._process.stdin is not None  # a pipe was asked for
         with suppress(OSError):  # it is gone, which its output tells
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
+            while (line := self._outgoing.get()) is not None:
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+        with suppress(OSError):
+            self._process.stdin.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # a pipe was asked for
@@ -238,3 +249,8 @@ class _LiveProcess:
             for line in lines:
                 self._lines.put(line)
         self._lines.put(b"")
+
+
+def _signal_name(number: int) -> str:
+    """Return the name of a signal; most of the real-time ones have none."""
+    return next((one.name for one in signal.Signals if one == number), f"signal {number}")
