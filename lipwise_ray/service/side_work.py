@@ -25,7 +25,8 @@ from lipwise_ray.service.side_messages import (
 from lipwise_ray.storage.address import is_local
 
 _MOST_WAITING, _MOST_FILES = 8, 32
-"""Fewer than a web server has threads, so that it has some left to answer with."""
+MOST_ASKING = _MOST_WAITING + _MOST_FILES
+"""Threads that may wait here at once: a web server has so many more, that it has some left to answer with."""
 
 _FACES_S, _PREVIEW_S, _LOOK_S = 60.0, 600.0, 30.0
 _LOOKING = "looking at the video"

@@ -18,6 +18,7 @@ from lipwise_ray.errors import InputError, MediaError, TransientError
 from lipwise_ray.service import media_worker
 from lipwise_ray.service.media_messages import RefusedMedia, media_answer_in, media_line
 from lipwise_ray.service.side_work import SideWork
+from lipwise_ray.service.studio.studio_door import studio_door
 from tests.support.service_site import Site, clip, running, tone
 from tests.support.side_settings import begin_side_work
 
@@ -26,7 +27,8 @@ CLIP, TONE = clip(), tone()
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
-    with running(tmp_path_factory.mktemp("looks") / "s", "service.requests_per_minute=0") as found:
+    folder = tmp_path_factory.mktemp("looks") / "s"
+    with running(folder, "service.requests_per_minute=0", doors=(studio_door(),)) as found:
         yield found
 
 
@@ -92,6 +94,31 @@ def test_many_files_that_end_at_once_are_all_taken(site: Site) -> None:
         answers = pool.map(send, bodies)
         assert site.asked("GET", "/healthz").status_code == 200
         assert [*answers] == ["taken"] * 20 + ["not_media"]
+
+
+def test_whoever_waits_for_looks_and_faces_keeps_nobody_else_waiting(site: Site) -> None:
+    """As many as may wait do so, for processes that stand still; a page is answered meanwhile."""
+    work, video = site.service.side_work, site.sent(CLIP)
+    os.kill(looker(site), signal.SIGSTOP)
+    told = [announced(site, CLIP) for _ in range(32)]
+    with ThreadPoolExecutor(40) as pool:
+        asked = {"json": {"video_asset": video, "at_s": 0.0}}
+        waiting = [pool.submit(site.asked, "POST", "/studio/new/faces", **asked) for _ in range(8)]
+        waiting += [pool.submit(site.asked, "PUT", one["uploadUrl"], data=CLIP) for one in told]
+        while not (work.pid and _web_threads() >= len(waiting)):
+            os.sched_yield()
+        os.kill(work.pid, signal.SIGSTOP)
+        try:
+            assert requests.get(f"{site.url}/queue", timeout=10).status_code == 200
+            assert not any(one.done() for one in waiting)
+        finally:
+            for number in (work.pid, work.files_pid):
+                if number is not None:
+                    os.kill(number, signal.SIGCONT)
+
+
+def _web_threads() -> int:
+    return sum(one.name.startswith("AnyIO worker thread") for one in threading.enumerate())
 
 
 def test_a_look_has_bounds(tmp_path: Path) -> None:
