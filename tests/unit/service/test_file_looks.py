@@ -16,9 +16,11 @@ import requests
 
 from lipwise_ray.errors import InputError, MediaError, TransientError
 from lipwise_ray.service import media_worker
+from lipwise_ray.service.frame_count import FrameCount
 from lipwise_ray.service.media_messages import RefusedMedia, media_answer_in, media_line
 from lipwise_ray.service.side_work import SideWork
 from lipwise_ray.service.studio.studio_door import studio_door
+from lipwise_ray.settings.model import Settings, SourceSettings
 from tests.support.service_site import Site, clip, running, tone
 from tests.support.side_settings import begin_side_work
 
@@ -132,13 +134,41 @@ def test_a_look_has_bounds(tmp_path: Path) -> None:
     work = SideWork(begin_side_work(tmp_path))
     try:
         assert work.facts(tmp_path / "v.mp4").kind == "VIDEO"
-        assert psutil.Process(work.files_pid).rlimit(psutil.RLIMIT_AS)[1] == 2 << 30
+        assert psutil.Process(work.files_pid).rlimit(psutil.RLIMIT_AS)[0] == 2 << 30
         with pytest.raises(MediaError, match="file not found"):
             work.facts(tmp_path / "none.mp4")
     finally:
         work.close()
     with pytest.raises(TransientError, match="about to stop"):
         work.facts(tmp_path / "v.mp4")
+
+
+def test_frames_are_counted_in_a_process_that_a_video_may_bring_down(tmp_path: Path) -> None:
+    """A count has the row's crop, a crash is the file's fault, and a count that takes too long is tried again."""
+    video = tmp_path / "v.mp4"
+    video.write_bytes(CLIP)
+    settings = Settings(source=SourceSettings(crop=(0, 32, 0, 16)))
+    work = SideWork(begin_side_work(tmp_path))
+    try:
+        assert work.frames(video, settings) == FrameCount(8, 16, 32)
+        assert work.files_pid is None  # uploads do not wait for it
+        assert work.counting_pid is not None
+        os.kill(work.counting_pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as one:
+            counting = one.submit(work.frames, video, settings)
+            os.kill(work.counting_pid, signal.SIGSEGV)
+            os.kill(work.counting_pid, signal.SIGCONT)
+            assert isinstance(counting.exception(20), MediaError)
+        video.write_bytes(b"no video")
+        with pytest.raises(MediaError) as refused:
+            work.frames(video, settings)
+        assert str(tmp_path) not in str(refused.value)
+    finally:
+        work.close()
+    hasty = SideWork(begin_side_work(tmp_path), faces_s=0.01)
+    with pytest.raises(TransientError, match=r"took more than 0\.01 s"):
+        hasty.frames(video, settings)
+    hasty.close()
 
 
 @pytest.mark.parametrize(
