@@ -22,7 +22,8 @@ _LOG = logging.getLogger("lipwise_ray")
 _IDLE_S = 300.0
 """A process that nobody asks anything for so long ends: it holds the memory of its libraries."""
 
-_ENDING_S, _LOOKED_S = 5.0, 0.1
+_ENDING_S, _LOOKED_S, _WANTED_S = 5.0, 0.1, 0.5
+_UNWANTED = "nobody waits for it any more"
 _OWN_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP})
 
 
@@ -82,7 +83,11 @@ class AskedProcess:
         return process.pid if process else None
 
     def ask(
-        self, question: bytes, limit_s: float, is_answer: Callable[[bytes], bool] = lambda _: True
+        self,
+        question: bytes,
+        limit_s: float,
+        is_answer: Callable[[bytes], bool] = lambda _: True,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> bytes | NoAnswer:
         """Return the answer to a question, or the end that came before it.
 
@@ -90,11 +95,13 @@ class AskedProcess:
             question: A line.
             limit_s: Bound on the time of the answer, in seconds; past it the process is ended.
             is_answer: Takes every line, in this thread, and tells the answer from reports before it.
+            is_wanted: Tells whether anybody waits for the answer; one that nobody does gives up its turn.
 
         Raises:
-            TransientError: Too much is asked at once, the server is about to stop, or no process can be begun.
+            TransientError: Too much is asked at once, nobody waits any more, the server is about to stop, or no process
+                can be begun.
         """
-        with self._turn():
+        with self._turn(is_wanted):
             try:
                 if self._process is None:
                     self._process = _LiveProcess(self._program)
@@ -121,21 +128,27 @@ class AskedProcess:
             self._alone.release()
 
     @contextmanager
-    def _turn(self) -> Generator[None]:
+    def _turn(self, is_wanted: Callable[[], bool]) -> Generator[None]:
         """Wait for one's turn.
 
         Raises:
-            TransientError: Too many wait, it takes too long, or the server is about to stop.
+            TransientError: Too many wait, it takes too long, nobody waits any more, or the server is about to stop.
         """
         about = self._program.about
         if not self._room.acquire(blocking=False):
             got = f"{self._program.most_waiting} others wait for it already"
             raise TransientError("side_busy", about, got=got, do="Try again in a moment")
         try:
-            if not self._alone.acquire(timeout=self._program.patience_s):
-                got = f"others before it took more than {self._program.patience_s:g} s"
-                raise TransientError("side_busy", about, got=got, do="Try again in a moment")
+            until_s = time.monotonic() + self._program.patience_s
+            while not self._alone.acquire(timeout=min(_WANTED_S, self._program.patience_s)):
+                if not is_wanted():
+                    raise TransientError("side_ended", about, got=_UNWANTED)  # its place is another's at once
+                if time.monotonic() >= until_s:
+                    got = f"others before it took more than {self._program.patience_s:g} s"
+                    raise TransientError("side_busy", about, got=got, do="Try again in a moment")
             try:
+                if not is_wanted():
+                    raise TransientError("side_ended", about, got=_UNWANTED)
                 if self._is_closed:
                     raise TransientError("side_ended", about, got="the server is about to stop")
                 if self._rest is not None:

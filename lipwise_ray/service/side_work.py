@@ -133,18 +133,24 @@ class SideWork:
         assert isinstance(answer, FrameFaces)
         return answer
 
-    def preview(self, wanted: PreviewWanted, tell: Callable[[PreviewProgress], object] = lambda _: None) -> MadePreview:
+    def preview(
+        self,
+        wanted: PreviewWanted,
+        tell: Callable[[PreviewProgress], object] = lambda _: None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> MadePreview:
         """Return a preview of a row.
 
         Args:
             wanted: The row, and which seconds of it.
             tell: Takes the progress, in this thread.
+            is_wanted: Tells whether anybody waits; a preview that was begun is made to its end all the same.
 
         Raises:
             RequestError: It cannot be made.
             TransientError: Too much is asked at once, or it took too long.
         """
-        answer = self._asked(wanted, self._preview_s, tell)
+        answer = self._asked(wanted, self._preview_s, tell, is_wanted)
         assert isinstance(answer, MadePreview)
         return answer
 
@@ -159,6 +165,7 @@ class SideWork:
         question: SideQuestion,
         limit_s: float,
         tell: Callable[[PreviewProgress], object] = lambda _: None,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> SideAnswer:
         answers: list[SideAnswer] = []
 
@@ -170,7 +177,7 @@ class SideWork:
             answers.append(report)
             return True
 
-        line = self._pictures.ask(side_line(question), limit_s, is_answer)
+        line = self._pictures.ask(side_line(question), limit_s, is_answer, is_wanted)
         if isinstance(line, NoAnswer):
             got = f"its process {line.how}"
             raise TransientError("side_ended", _LOOKING, got=got, do="Try again, or submit it as it is")

@@ -95,6 +95,21 @@ def test_closing_waits_for_no_process_that_cannot_be_ended(begin: Begin, monkeyp
         process.ask(b"x\n", 1.0)
 
 
+def test_questions_that_nobody_waits_for_leave_the_queue(begin: Begin) -> None:
+    """They leave their places to others while the process is still at work on an earlier one."""
+    process = begin(_STANDS)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(process.ask, b"x\n", 600.0)
+        while process.pid is None:
+            os.sched_yield()
+        try:
+            for _ in range(3):  # there is room for two
+                with pytest.raises(TransientError, match="nobody waits for it any more"):
+                    process.ask(b"y\n", 600.0, is_wanted=lambda: False)
+        finally:
+            process.close()
+
+
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGRTMIN + 6, f"signal {signal.SIGRTMIN + 6}"), (15, "SIGTERM")])
 def test_an_end_by_any_signal_is_told(begin: Begin, number: int, name: str) -> None:
     """Real-time signals have no name in Python, and are told by their number."""
