@@ -198,7 +198,7 @@ def _media_program(about: str, most_waiting: int, limit_s: float) -> AskedProgra
 
 
 def _looked(process: AskedProcess, question: MediaQuestion, limit_s: float) -> MediaAnswer:
-    """Return what was found in a file.
+    """Return the answer of a process to a question after a file.
 
     Raises:
         MediaError: The file is at fault.

@@ -22,6 +22,10 @@ _ENDS = "import os\nos.kill(os.getpid(), {number})\n"
 Begin = Callable[[str], AskedProcess]
 
 
+def _unheard(_: object) -> None:
+    """A signal that a process in the kernel does not hear."""
+
+
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Begin]:
     """Return what makes the asked process of a program's text."""
@@ -64,7 +68,7 @@ def test_a_process_that_cannot_be_ended_is_left_behind(begin: Begin, monkeypatch
     monkeypatch.setattr(asked_process, "_ENDING_S", 0.1)
     process = begin(_STANDS)
     with monkeypatch.context() as kernel, ThreadPoolExecutor(1) as pool:
-        kernel.setattr(subprocess.Popen, "kill", lambda _: None)
+        kernel.setattr(subprocess.Popen, "kill", _unheard)
         asking = pool.submit(process.ask, b"x\n", 3.0)
         while (hanging := process.pid) is None:
             os.sched_yield()
@@ -82,7 +86,7 @@ def test_closing_waits_for_no_process_that_cannot_be_ended(begin: Begin, monkeyp
     monkeypatch.setattr(asked_process, "_ENDING_S", 0.1)
     process = begin(_STANDS)
     with monkeypatch.context() as kernel, ThreadPoolExecutor(2) as pool:
-        kernel.setattr(subprocess.Popen, "kill", lambda _: None)
+        kernel.setattr(subprocess.Popen, "kill", _unheard)
         asking = pool.submit(process.ask, b"x\n", 600.0)
         while (hanging := process.pid) is None:
             os.sched_yield()
