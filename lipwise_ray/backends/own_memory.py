@@ -35,11 +35,13 @@ def own_memory(worker: str, node: str) -> WorkerMemory:
 
 def _gpu_bytes() -> tuple[int, int]:
     """Return the free and all bytes of the GPU in use; zeros without one."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return 0, 0
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
     try:
-        free, total = torch.cuda.mem_get_info()
+        if cuda is None or not cuda.is_initialized():
+            return 0, 0
+        free, total = cuda.mem_get_info()
+    except AttributeError:  # another thread is at importing it, so that nothing computes yet
+        return 0, 0
     except RuntimeError:  # the device is lost, which its task tells: this must not end the worker in its place
         return 0, 0
     return int(free), int(total)

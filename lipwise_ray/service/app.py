@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from pydantic import JsonValue
@@ -28,6 +29,7 @@ from lipwise_ray.service.output_routes import output_router
 from lipwise_ray.service.server_options import ServerOptions
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.service_metrics import ServiceMetrics
+from lipwise_ray.service.side_work import MOST_ASKING
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.web_errors import ErrorAnswers, PlainWords, add_error_answers
 from lipwise_ray.storage.web import Resolve
@@ -109,6 +111,7 @@ class WebApp:
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncGenerator[None]:
         del app
+        current_default_thread_limiter().total_tokens += MOST_ASKING
         try:
             self._hub.open(self._service.listen)
             self._calls = await run_in_threadpool(EndingCalls, self._service, self._doors, self._secret, self._resolve)

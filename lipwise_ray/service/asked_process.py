@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -17,10 +18,12 @@ from pathlib import Path
 import lipwise_ray
 from lipwise_ray.errors import TransientError
 
+_LOG = logging.getLogger("lipwise_ray")
 _IDLE_S = 300.0
 """A process that nobody asks anything for so long ends: it holds the memory of its libraries."""
 
-_ENDING_S, _LOOKED_S = 5.0, 0.1
+_ENDING_S, _LOOKED_S, _WANTED_S = 5.0, 0.1, 0.5
+_UNWANTED = "nobody waits for it any more"
 _OWN_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP})
 
 
@@ -80,7 +83,11 @@ class AskedProcess:
         return process.pid if process else None
 
     def ask(
-        self, question: bytes, limit_s: float, is_answer: Callable[[bytes], bool] = lambda _: True
+        self,
+        question: bytes,
+        limit_s: float,
+        is_answer: Callable[[bytes], bool] = lambda _: True,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> bytes | NoAnswer:
         """Return the answer to a question, or the end that came before it.
 
@@ -88,11 +95,13 @@ class AskedProcess:
             question: A line.
             limit_s: Bound on the time of the answer, in seconds; past it the process is ended.
             is_answer: Takes every line, in this thread, and tells the answer from reports before it.
+            is_wanted: Tells whether anybody waits for the answer; one that nobody does gives up its turn.
 
         Raises:
-            TransientError: Too much is asked at once, the server is about to stop, or no process can be begun.
+            TransientError: Too much is asked at once, nobody waits any more, the server is about to stop, or no process
+                can be begun.
         """
-        with self._turn():
+        with self._turn(is_wanted):
             try:
                 if self._process is None:
                     self._process = _LiveProcess(self._program)
@@ -119,21 +128,27 @@ class AskedProcess:
             self._alone.release()
 
     @contextmanager
-    def _turn(self) -> Generator[None]:
+    def _turn(self, is_wanted: Callable[[], bool]) -> Generator[None]:
         """Wait for one's turn.
 
         Raises:
-            TransientError: Too many wait, it takes too long, or the server is about to stop.
+            TransientError: Too many wait, it takes too long, nobody waits any more, or the server is about to stop.
         """
         about = self._program.about
         if not self._room.acquire(blocking=False):
             got = f"{self._program.most_waiting} others wait for it already"
             raise TransientError("side_busy", about, got=got, do="Try again in a moment")
         try:
-            if not self._alone.acquire(timeout=self._program.patience_s):
-                got = f"others before it took more than {self._program.patience_s:g} s"
-                raise TransientError("side_busy", about, got=got, do="Try again in a moment")
+            until_s = time.monotonic() + self._program.patience_s
+            while not self._alone.acquire(timeout=min(_WANTED_S, self._program.patience_s)):
+                if not is_wanted():
+                    raise TransientError("side_ended", about, got=_UNWANTED)  # its place is another's at once
+                if time.monotonic() >= until_s:
+                    got = f"others before it took more than {self._program.patience_s:g} s"
+                    raise TransientError("side_busy", about, got=got, do="Try again in a moment")
             try:
+                if not is_wanted():
+                    raise TransientError("side_ended", about, got=_UNWANTED)
                 if self._is_closed:
                     raise TransientError("side_ended", about, got="the server is about to stop")
                 if self._rest is not None:
@@ -183,8 +198,10 @@ class _LiveProcess:
             start_new_session=True,  # Ctrl-C in the terminal is the service's to hear
         )
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="side-work", daemon=True).start()
-        self._send(program.begin)
+        threading.Thread(target=self._write, name="side-input", daemon=True).start()
+        self._outgoing.put(program.begin)
 
     @property
     def pid(self) -> int:
@@ -193,7 +210,7 @@ class _LiveProcess:
 
     def answer(self, question: bytes, limit_s: float, is_answer: Callable[[bytes], bool]) -> bytes | NoAnswer:
         """Return the answer to a question, or the end that came before it."""
-        self._send(question)
+        self._outgoing.put(question)
         until_s = time.monotonic() + limit_s
         try:
             while True:
@@ -212,25 +229,32 @@ class _LiveProcess:
             return NoAnswer("said nothing more, and was ended", is_crash=False)
         if code >= 0:
             return NoAnswer(f"ended with exit code {code}", is_crash=False)
-        return NoAnswer(f"was ended by {signal.Signals(-code).name}", is_crash=-code in _OWN_FAULTS)
+        return NoAnswer(f"was ended by {_signal_name(-code)}", is_crash=-code in _OWN_FAULTS)
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once; whoever waits for its answer hears of it, even where it cannot be ended."""
         self._process.kill()
+        self._lines.put(b"")
 
     def end(self) -> None:
-        """End it, and wait until it has ended."""
+        """End it, and wait until it has ended, or for as long as an end takes: one may hang in the kernel."""
         self.kill()
-        self._process.wait()
-        assert self._process.stdin is not None  # a pipe was asked for
-        with suppress(OSError):  # it no longer reads
-            self._process.stdin.close()
+        self._outgoing.put(None)
+        try:
+            self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            _LOG.warning("process %d cannot be ended, and is left behind", self.pid)
+            threading.Thread(target=self._process.wait, name="side-end", daemon=True).start()
 
-    def _send(self, line: bytes) -> None:
+    def _write(self) -> None:
+        """Write what it is asked: a pipe holds little, and one that does not read would hold up whoever asks."""
         assert self._process.stdin is not None  # a pipe was asked for
         with suppress(OSError):  # it is gone, which its output tells
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
+            while (line := self._outgoing.get()) is not None:
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+        with suppress(OSError):
+            self._process.stdin.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # a pipe was asked for
@@ -238,3 +262,8 @@ class _LiveProcess:
             for line in lines:
                 self._lines.put(line)
         self._lines.put(b"")
+
+
+def _signal_name(number: int) -> str:
+    """Return the name of a signal; most of the real-time ones have none."""
+    return next((one.name for one in signal.Signals if one == number), f"signal {number}")

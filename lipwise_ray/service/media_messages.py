@@ -1,8 +1,7 @@
-"""Messages between a service and its process that looks at files: a path, and what the file is."""
+"""Messages between a service and its processes that look at files: what of which file, and what was found."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
@@ -10,6 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from pydantic import ConfigDict, TypeAdapter
 
 from lipwise_ray.service.asset_record import MediaFacts
+from lipwise_ray.service.frame_count import FrameCount, FramesWanted
 from lipwise_ray.state.shapes import STRICT
 
 
@@ -31,18 +31,26 @@ class RefusedMedia:
     kind: Literal["refused"] = "refused"
 
 
-MediaAnswer: TypeAlias = MediaFacts | RefusedMedia
+MediaQuestion: TypeAlias = Path | FramesWanted
+"""A path asks what the file is."""
+
+MediaAnswer: TypeAlias = MediaFacts | FrameCount | RefusedMedia
+_QUESTION: TypeAdapter[MediaQuestion] = TypeAdapter(MediaQuestion)
 _ANSWER: TypeAdapter[MediaAnswer] = TypeAdapter(MediaAnswer)
 
 
-def media_question(file: Path) -> bytes:
-    """Return the question after a file, as a line."""
-    return json.dumps(str(file)).encode() + b"\n"
+def media_question(question: MediaQuestion) -> bytes:
+    """Return a question as a line."""
+    return _QUESTION.dump_json(question) + b"\n"
 
 
-def media_file_in(line: bytes) -> Path:
-    """Return the file that a question is after."""
-    return Path(json.loads(line))
+def media_question_in(line: bytes) -> MediaQuestion:
+    """Return a question.
+
+    Raises:
+        ValidationError: It is none.
+    """
+    return _QUESTION.validate_json(line)
 
 
 def media_line(answer: MediaAnswer) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from lipwise_ray.errors import MediaError, RequestError, TransientError
 from lipwise_ray.service.asked_process import AskedProcess, AskedProgram, NoAnswer
 from lipwise_ray.service.asset_record import MediaFacts
-from lipwise_ray.service.media_messages import RefusedMedia, media_answer_in, media_question
+from lipwise_ray.service.frame_count import FrameCount, FramesWanted
+from lipwise_ray.service.media_messages import MediaAnswer, MediaQuestion, RefusedMedia, media_answer_in, media_question
 from lipwise_ray.service.side_messages import (
     BeginSideWork,
     FacesWanted,
@@ -22,27 +24,30 @@ from lipwise_ray.service.side_messages import (
     report_in,
     side_line,
 )
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local
 
 _MOST_WAITING, _MOST_FILES = 8, 32
-"""Fewer than a web server has threads, so that it has some left to answer with."""
+MOST_ASKING = 2 * _MOST_WAITING + _MOST_FILES
+"""Threads that may wait here at once: a web server has so many more, that it has some left to answer with."""
 
 _FACES_S, _PREVIEW_S, _LOOK_S = 60.0, 600.0, 30.0
 _LOOKING = "looking at the video"
 
 
 class SideWork:
-    """Looks at files, finds faces, and makes previews.
+    """Looks at files, counts frames, finds faces, and makes previews.
 
     Files that arrive have a process of their own: small and bound in memory, for nobody knows yet what they are, and it
-    never waits for a preview. Safe to call from several threads.
+    never waits for a preview. Counting has another one, as it reads a file to its end. Safe to call from several
+    threads.
 
     Attributes:
         folder: Folder of what is made.
 
     Args:
         begin: Settings and places.
-        faces_s: Bound on the time of looking for faces in a file that is here.
+        faces_s: Bound on the time of looking for faces in a file that is here, or of counting its frames.
         preview_s: Bound on the time of making a preview, or of fetching a video and looking for faces in it.
         look_s: Bound on the time of looking at a file.
     """
@@ -65,15 +70,8 @@ class SideWork:
                 patience_s=_MOST_WAITING * preview_s,
             )
         )
-        self._files = AskedProcess(
-            AskedProgram(
-                module="lipwise_ray.service.media_worker",
-                begin=b"",
-                about="looking at the file",
-                most_waiting=_MOST_FILES,
-                patience_s=2 * look_s,
-            )
-        )
+        self._files = AskedProcess(_media_program("looking at the file", _MOST_FILES, look_s))
+        self._counting = AskedProcess(_media_program("counting the frames", _MOST_WAITING, faces_s))
 
     @property
     def pid(self) -> int | None:
@@ -85,6 +83,11 @@ class SideWork:
         """Number of the process that looks at files; None while there is none."""
         return self._files.pid
 
+    @property
+    def counting_pid(self) -> int | None:
+        """Number of the process that counts frames; None while there is none."""
+        return self._counting.pid
+
     def facts(self, file: Path) -> MediaFacts:
         """Return the facts of a media file that somebody sent.
 
@@ -92,17 +95,25 @@ class SideWork:
             MediaError: It is none, or it brings down whatever reads it.
             TransientError: Too much is asked at once, it took too long, or somebody ended the process.
         """
-        answer = self._files.ask(media_question(file), self._look_s)
-        if isinstance(answer, NoAnswer):
-            got = f"the process that looked at it {answer.how}"
-            if answer.is_crash:
-                raise MediaError("look_failed", "the file", got=got, do="Export it again, and send that")
-            raise TransientError("side_ended", "the file", got=got, do="Try again in a moment")
-        found = media_answer_in(answer)
-        if isinstance(found, RefusedMedia):
-            if found.is_for_now:
-                raise TransientError("side_ended", "the file", got=found.got, do=found.do)
-            raise MediaError(found.code, "the file", got=found.got, do=found.do)
+        found = _looked(self._files, file, self._look_s)
+        assert isinstance(found, MediaFacts)
+        return found
+
+    def frames(self, video: Path, settings: Settings) -> FrameCount:
+        """Return the number of a video's frames, and the size of a shown one.
+
+        Args:
+            video: A file that somebody sent.
+            settings: Of the row.
+
+        Raises:
+            MediaError: It is no video, breaks a limit, or brings down whatever reads it.
+            TransientError: Too much is asked at once, it took too long, or somebody ended the process.
+        """
+        limit_s = math.ceil(self._faces_s)
+        wanted = FramesWanted(file=video, limits=settings.limits, source=settings.source, limit_s=limit_s)
+        found = _looked(self._counting, wanted, self._faces_s)
+        assert isinstance(found, FrameCount)
         return found
 
     def faces(self, video: str, at_s: float | None, preset: str = "") -> FrameFaces:
@@ -122,24 +133,31 @@ class SideWork:
         assert isinstance(answer, FrameFaces)
         return answer
 
-    def preview(self, wanted: PreviewWanted, tell: Callable[[PreviewProgress], object] = lambda _: None) -> MadePreview:
+    def preview(
+        self,
+        wanted: PreviewWanted,
+        tell: Callable[[PreviewProgress], object] = lambda _: None,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> MadePreview:
         """Return a preview of a row.
 
         Args:
             wanted: The row, and which seconds of it.
             tell: Takes the progress, in this thread.
+            is_wanted: Tells whether anybody waits; a preview that was begun is made to its end all the same.
 
         Raises:
             RequestError: It cannot be made.
             TransientError: Too much is asked at once, or it took too long.
         """
-        answer = self._asked(wanted, self._preview_s, tell)
+        answer = self._asked(wanted, self._preview_s, tell, is_wanted)
         assert isinstance(answer, MadePreview)
         return answer
 
     def close(self) -> None:
         """End the processes; what they are at work on is given up."""
         self._files.close()
+        self._counting.close()
         self._pictures.close()
 
     def _asked(
@@ -147,6 +165,7 @@ class SideWork:
         question: SideQuestion,
         limit_s: float,
         tell: Callable[[PreviewProgress], object] = lambda _: None,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> SideAnswer:
         answers: list[SideAnswer] = []
 
@@ -158,7 +177,7 @@ class SideWork:
             answers.append(report)
             return True
 
-        line = self._pictures.ask(side_line(question), limit_s, is_answer)
+        line = self._pictures.ask(side_line(question), limit_s, is_answer, is_wanted)
         if isinstance(line, NoAnswer):
             got = f"its process {line.how}"
             raise TransientError("side_ended", _LOOKING, got=got, do="Try again, or submit it as it is")
@@ -166,3 +185,34 @@ class SideWork:
         if isinstance(answer, SideFailure):
             raise RequestError(answer.code, answer.where, must=answer.must, got=answer.got, do=answer.do)
         return answer
+
+
+def _media_program(about: str, most_waiting: int, limit_s: float) -> AskedProgram:
+    return AskedProgram(
+        module="lipwise_ray.service.media_worker",
+        begin=b"",
+        about=about,
+        most_waiting=most_waiting,
+        patience_s=2 * limit_s,
+    )
+
+
+def _looked(process: AskedProcess, question: MediaQuestion, limit_s: float) -> MediaAnswer:
+    """Return the answer of a process to a question after a file.
+
+    Raises:
+        MediaError: The file is at fault.
+        TransientError: The server is.
+    """
+    answer = process.ask(media_question(question), limit_s)
+    if isinstance(answer, NoAnswer):
+        got = f"the process that looked at it {answer.how}"
+        if answer.is_crash:
+            raise MediaError("look_failed", "the file", got=got, do="Export it again, and send that")
+        raise TransientError("side_ended", "the file", got=got, do="Try again in a moment")
+    found = media_answer_in(answer)
+    if isinstance(found, RefusedMedia):
+        if found.is_for_now:
+            raise TransientError("side_ended", "the file", got=found.got, do=found.do)
+        raise MediaError(found.code, "the file", got=found.got, do=found.do)
+    return found

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.errors import InputError, LipwiseError, ManifestError, SettingsError, WeightsError
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError, RequestError, SettingsError, WeightsError
 from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.runs.costs import Prices
@@ -27,6 +27,8 @@ _OF_THE_START = "--at: "
 """As a preview's start is called where there are no fields."""
 
 _SOME_ID = "new"
+_PLANS_AT_ONCE = 4
+"""An address may keep one waiting for a while, and a thread with it, which others need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class NewChecker:
         self._reader = RowReader(service.source, policy, service.out)
         self._requirements = ModelRequirements(registry_of(service.settings, models), gpu=False)
         self._alone = threading.Lock()
+        self._planning = threading.Lock()
+        self._room = threading.BoundedSemaphore(_PLANS_AT_ONCE)
 
     def problems(self, draft: JobDraft) -> list[LipwiseError]:
         """Return all reasons for which a draft cannot be done here, those of its columns before those of its means."""
@@ -96,15 +100,22 @@ class NewChecker:
         """Return the plan of a draft that has no problems, by its containers' headers.
 
         Raises:
+            RequestError: Others are being made already.
             ManifestError: A column breaks a rule by now.
             InputError: A file cannot be used, or an address may not be asked for.
             StorageError: A store refused.
         """
         row = self._reader.row(self._reader.columns_of(draft, _SOME_ID))
         settings = self._with_uploads.for_row(row)
-        with self._alone:  # an address is fetched once, whoever asks
-            speeds = Speeds.measured(self._state)
-            found = estimate_row(row, settings, speeds, media_of(settings, cache_of(settings.paths)))
+        if not self._room.acquire(blocking=False):
+            got = "others are being made already, which wait for slow addresses"
+            raise RequestError("rate_limited", "the plan", got=got, do="Ask again in a while, or submit it as it is")
+        try:
+            with self._planning:  # an address is fetched once, whoever asks
+                speeds = Speeds.measured(self._state)
+                found = estimate_row(row, settings, speeds, media_of(settings, cache_of(settings.paths)))
+        finally:
+            self._room.release()
         scan_s = found.scan_frames / speeds.scan
         least_s, most_s = found.frames / speeds.fastest + scan_s, found.frames / speeds.slowest + scan_s
         return NewPlan(

@@ -162,9 +162,9 @@ class NewPage:
             return self._refused(*problems)
         wanted = PreviewWanted(draft.columns, asked.at_s, _PREVIEW_S)
 
-        def make(tell: Callable[[PreviewProgress], object]) -> dict[str, object]:
+        def make(tell: Callable[[PreviewProgress], object], is_wanted: Callable[[], bool]) -> dict[str, object]:
             try:
-                made = self._service.side_work.preview(wanted, tell)
+                made = self._service.side_work.preview(wanted, tell, is_wanted)
             except LipwiseError as error:
                 return self._told_of(error)
             notes = [self._plain(note) for note in made.notes]

@@ -18,15 +18,15 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _KNOWN_EVERY_S = 5.0
 """A client that has gone is noticed when a line is written to it."""
 
-Make = Callable[[Callable[[PreviewProgress], object]], Mapping[str, object]]
-"""Makes a preview, tells of its progress, and returns the last line; it raises nothing."""
+Make = Callable[[Callable[[PreviewProgress], object], Callable[[], bool]], Mapping[str, object]]
+"""Makes a preview, tells of its progress, asks who still listens, and returns the last line; it raises nothing."""
 
 
 def preview_stream(make: Make) -> StreamingResponse:
     """Return the answer that tells of a preview while it is being made.
 
-    It is made to its end also where nobody listens any more: it is kept, and is there at once when it is asked for
-    again.
+    Once begun it is made to its end also where nobody listens any more: it is kept, and is there at once when it is
+    asked for again. One that still waits for its turn then gives it up.
 
     Args:
         make: Makes it, in a thread of its own.
@@ -36,23 +36,27 @@ def preview_stream(make: Make) -> StreamingResponse:
 
 def _lines(make: Make) -> Iterator[str]:
     told: queue.SimpleQueue[Mapping[str, object] | None] = queue.SimpleQueue()
+    has_gone = threading.Event()
 
     def tell(progress: PreviewProgress) -> None:
         told.put({"stage": progress.stage, "done": progress.frames_done, "total": progress.frames_total})
 
     def work() -> None:
         try:
-            told.put(make(tell))
+            told.put(make(tell, lambda: not has_gone.is_set()))
         finally:
             told.put(None)
 
     threading.Thread(target=work, name="preview", daemon=True).start()
-    while True:
-        try:
-            line = told.get(timeout=_KNOWN_EVERY_S)
-        except queue.Empty:
-            yield "\n"
-            continue
-        if line is None:
-            return
-        yield f"{json.dumps(line)}\n"
+    try:
+        while True:
+            try:
+                line = told.get(timeout=_KNOWN_EVERY_S)
+            except queue.Empty:
+                yield "\n"
+                continue
+            if line is None:
+                return
+            yield f"{json.dumps(line)}\n"
+    finally:
+        has_gone.set()

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,7 @@ import numpy as np
 from lipwise_ray.errors import RequestError, StorageError, os_reason
 from lipwise_ray.faces.detections import LANDMARKS
 from lipwise_ray.faces.tracks import Tracks
-from lipwise_ray.media.frames import make_recipe
-from lipwise_ray.media.index import build_index
-from lipwise_ray.media.probe import probe_video
+from lipwise_ray.service.frame_count import FrameCount
 from lipwise_ray.service.sync_api.row_columns import FACE_FIELD
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.values import I64Array, Size
@@ -27,6 +24,8 @@ _MOST_MOVED = 1.0
 
 _LEAST_SIDE_PX = 1.0
 Boxes = Sequence[Sequence[float] | None]
+CountFrames = Callable[[Path, Settings], FrameCount]
+"""Counts the frames of a video, as rows of the settings have them."""
 
 
 class BoxTracks:
@@ -34,10 +33,11 @@ class BoxTracks:
 
     Args:
         folder: The folder, made when there is something to put into it.
+        count: Counts frames, in a process that a file may bring down.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, count: CountFrames) -> None:
+        self._folder, self._count = folder, count
 
     def write(self, boxes: Boxes, video: Path, settings: Settings) -> Path:
         """Write the tracks file of a video.
@@ -50,21 +50,12 @@ class BoxTracks:
         Raises:
             RequestError: There are more or fewer boxes than frames, or one has no extent or is outside the frame.
             MediaError: The video cannot be read.
+            TransientError: Its frames cannot be counted for now.
             StorageError: The disk refuses.
         """
-        info = probe_video(video, settings.limits, Fraction(settings.source.still_rate))
-        index = build_index(info, salvage=settings.source.salvage)
-        source = settings.source
-        recipe = make_recipe(
-            info,
-            index.sizes,
-            resize_factor=source.resize_factor,
-            crop=source.crop,
-            rotation=source.rotate,
-            deinterlace=source.deinterlace != "none",
-        )
-        size = recipe.canvas.shown_size
-        tracks = tracks_of_boxes(boxes, len(index), size)
+        found = self._count(video, settings)
+        size = Size(found.width, found.height)
+        tracks = tracks_of_boxes(boxes, found.frames, size)
         told = json.dumps([*boxes, size.width, size.height]).encode()
         path = self._folder / f"{hashlib.sha256(told).hexdigest()}.npz"
         part = path.with_suffix(f".{time.monotonic_ns()}.npz")

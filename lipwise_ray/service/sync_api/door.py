@@ -51,7 +51,7 @@ class SyncDoor:
             assets,
             Feasibility(service.source, service.uploads, models),
             GenerationCosts(with_uploads(service.source, str(service.uploads)), service.store.address, prices),
-            BoxTracks(service.uploads / _TRACKS),
+            BoxTracks(service.uploads / _TRACKS, service.side_work.frames),
         )
         self.name: str = DOOR
         self.router: APIRouter = router(desk, links, plain)

@@ -16,8 +16,11 @@ import requests
 
 from lipwise_ray.errors import InputError, MediaError, TransientError
 from lipwise_ray.service import media_worker
+from lipwise_ray.service.frame_count import FrameCount
 from lipwise_ray.service.media_messages import RefusedMedia, media_answer_in, media_line
 from lipwise_ray.service.side_work import SideWork
+from lipwise_ray.service.studio.studio_door import studio_door
+from lipwise_ray.settings.model import Settings, SourceSettings
 from tests.support.service_site import Site, clip, running, tone
 from tests.support.side_settings import begin_side_work
 
@@ -26,7 +29,8 @@ CLIP, TONE = clip(), tone()
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
-    with running(tmp_path_factory.mktemp("looks") / "s", "service.requests_per_minute=0") as found:
+    folder = tmp_path_factory.mktemp("looks") / "s"
+    with running(folder, "service.requests_per_minute=0", doors=(studio_door(),)) as found:
         yield found
 
 
@@ -94,6 +98,31 @@ def test_many_files_that_end_at_once_are_all_taken(site: Site) -> None:
         assert [*answers] == ["taken"] * 20 + ["not_media"]
 
 
+def test_whoever_waits_for_looks_and_faces_keeps_nobody_else_waiting(site: Site) -> None:
+    """As many as may wait do so, for processes that stand still; a page is answered meanwhile."""
+    work, video = site.service.side_work, site.sent(CLIP)
+    os.kill(looker(site), signal.SIGSTOP)
+    told = [announced(site, CLIP) for _ in range(32)]
+    with ThreadPoolExecutor(40) as pool:
+        asked = {"json": {"video_asset": video, "at_s": 0.0}}
+        waiting = [pool.submit(site.asked, "POST", "/studio/new/faces", **asked) for _ in range(8)]
+        waiting += [pool.submit(site.asked, "PUT", one["uploadUrl"], data=CLIP) for one in told]
+        while not (work.pid and _web_threads() >= len(waiting)):
+            os.sched_yield()
+        os.kill(work.pid, signal.SIGSTOP)
+        try:
+            assert requests.get(f"{site.url}/queue", timeout=10).status_code == 200
+            assert not any(one.done() for one in waiting)
+        finally:
+            for number in (work.pid, work.files_pid):
+                if number is not None:
+                    os.kill(number, signal.SIGCONT)
+
+
+def _web_threads() -> int:
+    return sum(one.name.startswith("AnyIO worker thread") for one in threading.enumerate())
+
+
 def test_a_look_has_bounds(tmp_path: Path) -> None:
     """In time by whoever asks, in memory by itself; past them the process is gone, and the next look has another."""
     (tmp_path / "v.mp4").write_bytes(CLIP)
@@ -105,13 +134,41 @@ def test_a_look_has_bounds(tmp_path: Path) -> None:
     work = SideWork(begin_side_work(tmp_path))
     try:
         assert work.facts(tmp_path / "v.mp4").kind == "VIDEO"
-        assert psutil.Process(work.files_pid).rlimit(psutil.RLIMIT_AS)[1] == 2 << 30
+        assert psutil.Process(work.files_pid).rlimit(psutil.RLIMIT_AS)[0] == 2 << 30
         with pytest.raises(MediaError, match="file not found"):
             work.facts(tmp_path / "none.mp4")
     finally:
         work.close()
     with pytest.raises(TransientError, match="about to stop"):
         work.facts(tmp_path / "v.mp4")
+
+
+def test_frames_are_counted_in_a_process_that_a_video_may_bring_down(tmp_path: Path) -> None:
+    """A count has the row's crop, a crash is the file's fault, and a count that takes too long is tried again."""
+    video = tmp_path / "v.mp4"
+    video.write_bytes(CLIP)
+    settings = Settings(source=SourceSettings(crop=(0, 32, 0, 16)))
+    work = SideWork(begin_side_work(tmp_path))
+    try:
+        assert work.frames(video, settings) == FrameCount(8, 16, 32)
+        assert work.files_pid is None  # uploads do not wait for it
+        assert work.counting_pid is not None
+        os.kill(work.counting_pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as one:
+            counting = one.submit(work.frames, video, settings)
+            os.kill(work.counting_pid, signal.SIGSEGV)
+            os.kill(work.counting_pid, signal.SIGCONT)
+            assert isinstance(counting.exception(20), MediaError)
+        video.write_bytes(b"no video")
+        with pytest.raises(MediaError) as refused:
+            work.frames(video, settings)
+        assert str(tmp_path) not in str(refused.value)
+    finally:
+        work.close()
+    hasty = SideWork(begin_side_work(tmp_path), faces_s=0.01)
+    with pytest.raises(TransientError, match=r"took more than 0\.01 s"):
+        hasty.frames(video, settings)
+    hasty.close()
 
 
 @pytest.mark.parametrize(

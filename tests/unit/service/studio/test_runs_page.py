@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,6 +148,16 @@ def test_rows_of_the_services_own_jobs(runs: Runs) -> None:
     assert f'src="/outputs/{job.id}/clip.mp4" aria-label="Dubbed: clip"' in page
     assert page.count("<video") == 1
     assert "/rows/not-ours" not in page
+
+
+def test_a_button_is_called_by_the_words_on_it(runs: Runs) -> None:
+    """Who steers by voice says what is shown: a name of another wording would not be heard (WCAG 2.5.3)."""
+    page = runs.page(f"/rows/{runs.site.finished('clip.mp4', b'video').id}")
+    buttons = re.findall(r"<button([^>]*)>([^<]*)</button>", page)
+    assert "Loop from here" in {text for _, text in buttons}
+    for attributes, text in buttons:
+        label = re.search(r'aria-label="([^"]*)"', attributes)
+        assert label is None or text.strip() in label[1]
 
 
 def test_runs_that_did_not_end_as_they_should(runs: Runs) -> None:
