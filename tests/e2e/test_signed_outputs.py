@@ -83,6 +83,19 @@ def test_a_side_car_that_is_lost_is_put_back(folder: Path, damage: str) -> None:
     assert verify(folder / "out" / "b.mkv").verdict == "valid"
 
 
+@pytest.mark.parametrize("is_failed", [False, True])
+def test_an_unsigned_file_has_no_side_car_of_an_earlier_one(folder: Path, is_failed: bool) -> None:
+    """Whether nobody asked for a signature or it failed: beside another's credentials it would look changed."""
+    rows = ROWS[1:]
+    assert _dub(folder, SIGNED, rows=rows).exit_code == 0
+    (folder / "none").write_text("a file where the folder would be")
+    unsigned = (SIGNED, f'marking.folder="{folder / "none"}"') if is_failed else (UNSIGNED,)
+    again = _dub(folder, *unsigned, 'encode.quality=30', rows=rows)
+    assert (again.exit_code, again.chunks_rendered) == (0, 1)
+    assert [path.name for path in (folder / "out").iterdir()] == ["b.mkv"]
+    assert verify(folder / "out" / "b.mkv").verdict == "unsigned"
+
+
 def test_a_changed_setting_leaves_what_is_delivered(folder: Path) -> None:
     """But where files must be signed those are made again that are not."""
     rows = ROWS[:1]

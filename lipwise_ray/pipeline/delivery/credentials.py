@@ -53,6 +53,8 @@ def side_car_of(address: str) -> str:
 def publish_side_car(job: JobContext, scratch: Path, job_id: str, signed: SignedDelivery) -> None:
     """Put the side-car of an output into its place, and keep a copy of it in the state.
 
+    One that lies there of an earlier file goes where the new file has none, which would look changed beside it.
+
     Args:
         job: The job.
         scratch: Folder for temporary files.
@@ -64,6 +66,8 @@ def publish_side_car(job: JobContext, scratch: Path, job_id: str, signed: Signed
         StorageError: The disk is full, or the store refused.
     """
     if signed.side_car is None:
+        if is_beside(Path(job.spec.output)):
+            output_at(side_car_of(job.spec.output_address), scratch).remove()
         return
     job.store.write(layout.side_car(job_id), signed.side_car)
     _put_side_car(job.spec.output_address, scratch, job_id, signed.side_car)

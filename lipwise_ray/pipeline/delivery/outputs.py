@@ -47,6 +47,15 @@ class Output(Protocol):
         """
         ...
 
+    def remove(self) -> None:
+        """Remove the file that is there; nothing happens where there is none.
+
+        Raises:
+            OutputError: It cannot be removed.
+            StorageError: The store refused.
+        """
+        ...
+
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:
         """Give a path for the file in the making; it is published when the block ends well, else removed.
@@ -134,6 +143,15 @@ class FileOutput:
             ) from error
         return digest.hexdigest()
 
+    def remove(self) -> None:
+        """Remove the file that is there; a folder stays."""
+        if not self._path.is_file():
+            return
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_problem(self._path, error) from error
+
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:
         """Give a path beside the file's place, and rename."""
@@ -174,6 +192,11 @@ class ObjectOutput:
     def sha256(self, on_block: Callable[[], None]) -> str | None:
         """Read the object that is there and return its hash; None for none."""
         return self._bucket.sha256(self._key, on_block)
+
+    def remove(self) -> None:
+        """Remove the object that is there; who may not remove objects is asked for that only where there is one."""
+        if self._bucket.facts(self._key) is not None:
+            self._bucket.remove(self._key)
 
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:
