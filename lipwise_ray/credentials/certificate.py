@@ -7,9 +7,12 @@ digitalSignature and an extended key usage of signing); RFC 5280.
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,19 +62,13 @@ def check(chain: Path, key: str, algorithm: str) -> str:
         algorithm: The one that is asked for, or ``auto``.
 
     Raises:
-        SettingsError: One of them cannot be read, they do not fit, the certificate is not valid now, is one that signs
-            other certificates, or is not made for signing.
+        SettingsError: One of them cannot be read, they do not fit, the certificate is one that signs other
+            certificates, or is not made for signing.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
     leaf = _chain(chain)[0]
-    now = dt.datetime.now(dt.UTC)
-    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
-        is_over = now > leaf.not_valid_after_utc
-        since = leaf.not_valid_after_utc if is_over else leaf.not_valid_before_utc
-        got = f"{'expired on' if is_over else 'is valid only from'} {since:%Y-%m-%d}"
-        raise _bad(chain, got, "Renew it" if is_over else "Check this machine's clock")
     extensions = leaf.extensions
     try:
         is_authority = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
@@ -101,6 +98,23 @@ def check(chain: Path, key: str, algorithm: str) -> str:
     return found
 
 
+def check_dates(chain: Path) -> None:
+    """Look whether a certificate is valid now.
+
+    Args:
+        chain: File of the certificate and its chain.
+
+    Raises:
+        SettingsError: It is not, or cannot be read.
+    """
+    leaf, now = _chain(chain)[0], dt.datetime.now(dt.UTC)
+    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+        is_over = now > leaf.not_valid_after_utc
+        since = leaf.not_valid_after_utc if is_over else leaf.not_valid_before_utc
+        got = f"{'expired on' if is_over else 'is valid only from'} {since:%Y-%m-%d}"
+        raise _bad(chain, got, "Renew it" if is_over else "Check this machine's clock")
+
+
 def name_of(chain: Path) -> SignerName:
     """Return the name of the signer of a certificate.
 
@@ -120,7 +134,7 @@ def name_of(chain: Path) -> SignerName:
 
 
 def make(folder: Path) -> None:
-    """Make the self-made certificate of a user and its key, where they are not there and valid.
+    """Make the self-made certificate of a user and its key, where they are not there, whole and valid.
 
     Whoever comes second takes what the first has made. The key of the root is thrown away: nothing else gets signed
     by it.
@@ -132,22 +146,12 @@ def make(folder: Path) -> None:
         SettingsError: It cannot be written.
     """
     try:
-        if (folder / KEY).is_file() and _lasts(folder / CERTIFICATE):
+        if _is_usable(folder):
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # 0700
-        try:
-            _write_pair(made)
-            if folder.is_dir() and not _lasts(folder / CERTIFICATE):
-                folder.rename(made / "replaced")  # expired or damaged; gone with the folder below
-            made_pair = made / "pair"
-            try:
-                made_pair.rename(folder)
-            except OSError:
-                if not _lasts(folder / CERTIFICATE):
-                    raise
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        with _alone(folder.parent):
+            if not _is_usable(folder):
+                _make(folder)
     except OSError as error:
         raise SettingsError(
             "no_signer_folder",
@@ -157,10 +161,38 @@ def make(folder: Path) -> None:
         ) from error
 
 
-def _lasts(chain: Path) -> bool:
-    if not chain.is_file():
-        return False
+def _make(folder: Path) -> None:
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # 0700
     try:
+        _write_pair(made)
+        if folder.is_dir():
+            folder.rename(made / "replaced")  # expired or damaged; gone with the folder below
+        try:
+            (made / "pair").rename(folder)
+        except OSError:
+            if not _is_usable(folder):
+                raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Keep others out of a folder; where its file system has no locks whoever comes second goes on all the same."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_usable(folder: Path) -> bool:
+    """Tell whether a pair is whole, and valid for a while."""
+    chain = folder / CERTIFICATE
+    try:
+        check(chain, str(folder / KEY), "auto")
         leaf = _chain(chain)[0]
     except SettingsError:
         return False

@@ -63,7 +63,7 @@ def sign_file(file: Path, claim: Claim, signer: Signer, into: Path) -> None:
         authority=signer.authority,
     )
     read = [file, *(one.path for one in claim.media if one.path is not None)]
-    failed = _run(request, sum(one.stat().st_size for one in read if one.is_file())).failed
+    failed = _run(request, sum(one.stat().st_size for one in read if one.is_file()), into.parent).failed
     if failed is None:
         return
     into.unlink(missing_ok=True)
@@ -98,15 +98,22 @@ class _Ended:
     errors: str
 
 
-def _run(request: SignRequest | ReadRequest, bytes_read: int) -> NativeAnswer:
-    """Return the answer of the process; a crash, and one that stands still, are failures like others."""
+def _run(request: SignRequest | ReadRequest, bytes_read: int, scratch: Path | None = None) -> NativeAnswer:
+    """Return the answer of the process; a crash, and one that stands still, are failures like others.
+
+    Args:
+        request: To it.
+        bytes_read: It reads so much.
+        scratch: Folder for what it keeps for a while; None for the system's.
+    """
     limit_s = _LEAST_S + bytes_read // _BYTES_A_SECOND
     words = [sys.executable, "-P", "-m", native_process.__name__]
+    environment = os.environ if scratch is None else {**os.environ, "TMPDIR": str(scratch)}
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors:
         given.write(_REQUEST.dump_json(request))
         given.seek(0)
         process = subprocess.Popen(  # noqa: S603  # a module of this package, in this interpreter
-            words, stdin=given, stdout=told, stderr=errors, start_new_session=True
+            words, stdin=given, stdout=told, stderr=errors, start_new_session=True, env=environment
         )
         try:
             status = process.wait(limit_s)

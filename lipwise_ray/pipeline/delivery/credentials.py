@@ -10,10 +10,11 @@ from pathlib import Path
 
 from lipwise_ray.credentials.claim import SIDE_CAR, Claim, UsedMedia, UsedModel, is_beside
 from lipwise_ray.credentials.native import sign_file
-from lipwise_ray.credentials.signer import Signer, signer_of
+from lipwise_ray.credentials.signer import Signer, is_installed, signer_of
 from lipwise_ray.errors import InputError, SettingsError, StorageError, TransientError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.pipeline.delivery.outputs import output_at
+from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload
 from lipwise_ray.pipeline.inputs.made import made_key
@@ -48,6 +49,22 @@ class SignedDelivery:
 def side_car_of(address: str) -> str:
     """Return the address of the side-car of an output."""
     return f"{address}{SIDE_CAR}"
+
+
+def check_side_car(job: JobSpec, scratch: Path) -> None:
+    """Find out before any work whether the side-car of an output, if it is to have one, can be put there.
+
+    Args:
+        job: The row's job.
+        scratch: Folder for temporary files.
+
+    Raises:
+        OutputError: It cannot.
+        StorageError: The store refused.
+    """
+    is_signed = job.settings.marking.c2pa != "off" and job.window is None and is_installed()
+    if is_signed and is_beside(Path(job.output)):
+        output_at(side_car_of(job.output_address), scratch).check()
 
 
 def publish_side_car(job: JobContext, scratch: Path, job_id: str, signed: SignedDelivery) -> None:

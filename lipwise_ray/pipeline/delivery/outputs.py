@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -98,8 +99,6 @@ class FileOutput:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_problem(path, error) from error
-        if path.is_dir():
-            raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
         name_bytes, most = len(os.fsencode(path.name)), _longest_name(path.parent)
         if name_bytes > most:
             raise OutputError(
@@ -109,6 +108,8 @@ class FileOutput:
                 must=f"its folder takes at most {most}",
                 do="Shorten the row's output",
             )
+        if path.is_dir():
+            raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputError(
                 "not_writable",
@@ -145,12 +146,12 @@ class FileOutput:
 
     def remove(self) -> None:
         """Remove the file that is there; a folder stays."""
-        if not self._path.is_file():
-            return
         try:
-            self._path.unlink(missing_ok=True)
+            if self._path.is_file():
+                self._path.unlink(missing_ok=True)
         except OSError as error:
-            raise write_problem(self._path, error) from error
+            if error.errno != errno.ENAMETOOLONG:  # no file has such a name
+                raise write_problem(self._path, error) from error
 
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:
