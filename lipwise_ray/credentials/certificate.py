@@ -75,14 +75,19 @@ def check(chain: Path, key: str, algorithm: str) -> str:
     except x509.ExtensionNotFound:
         is_authority = False
     if is_authority or leaf.subject == leaf.issuer:
-        raise _bad(chain, "is one that signs certificates", "Name the signer's own first, then its chain")
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{chain} is one that signs certificates",
+            do="Name the signer's own first, then its chain",
+        )
     try:
         usages = {one.dotted_string for one in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value}
     except x509.ExtensionNotFound:
         usages = set[str]()
     if not usages & _USAGES:
         do = "Ask for one with emailProtection or documentSigning as its extended key usage"
-        raise _bad(chain, "is not made for signing documents", do)
+        raise SettingsError("signing_certificate", _WHERE, got=f"{chain} is not made for signing documents", do=do)
     public = leaf.public_key()
     found = _algorithm_of(public, algorithm, chain)
     if key:
@@ -111,8 +116,10 @@ def check_dates(chain: Path) -> None:
     if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
         is_over = now > leaf.not_valid_after_utc
         since = leaf.not_valid_after_utc if is_over else leaf.not_valid_before_utc
-        got = f"{'expired on' if is_over else 'is valid only from'} {since:%Y-%m-%d}"
-        raise _bad(chain, got, "Renew it" if is_over else "Check this machine's clock")
+        got = f"{chain} expired on {since:%Y-%m-%d}" if is_over else f"{chain} is valid only from {since:%Y-%m-%d}"
+        raise SettingsError(
+            "signing_certificate", _WHERE, got=got, do="Renew it" if is_over else "Check this machine's clock"
+        )
 
 
 def name_of(chain: Path) -> SignerName:
@@ -269,9 +276,19 @@ def _chain(path: Path) -> list[x509.Certificate]:
             data = file.read(_MOST_BYTES)
         return x509.load_pem_x509_certificates(data)
     except OSError as error:
-        raise _bad(path, f"cannot be read: {os_reason(error)}", "Check the path and its permissions") from error
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{path} cannot be read: {os_reason(error)}",
+            do="Check the path and its permissions",
+        ) from error
     except ValueError as error:
-        raise _bad(path, "holds no certificate in PEM form", "Write the certificate and its chain to it") from error
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{path} holds no certificate in PEM form",
+            do="Write the certificate and its chain to it",
+        ) from error
 
 
 def _private_key(path: Path) -> PrivateKeyTypes:
@@ -288,8 +305,8 @@ def _private_key(path: Path) -> PrivateKeyTypes:
             data = file.read(_MOST_BYTES)
         return serialization.load_pem_private_key(data, None)
     except OSError as error:
-        got, do = f"cannot be read: {os_reason(error)}", "Check the path and its permissions"
-        raise SettingsError("signing_key", _KEY_WHERE, got=f"{path} {got}", do=do) from error
+        got, do = f"{path} cannot be read: {os_reason(error)}", "Check the path and its permissions"
+        raise SettingsError("signing_key", _KEY_WHERE, got=got, do=do) from error
     except TypeError as error:
         got = f"{path} has a passphrase, which nobody could type"
         do = "Name a key without one that only this user can read, or a sign_command"
@@ -310,7 +327,12 @@ def _algorithm_of(public: CertificatePublicKeyTypes, asked: str, chain: Path) ->
     elif isinstance(public, ed25519.Ed25519PublicKey):
         possible = ("ed25519",)
     if not possible:
-        raise _bad(chain, "has a key that C2PA does not know", "Use one on P-256, P-384 or P-521, of RSA, or Ed25519")
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{chain} has a key that C2PA does not know",
+            do="Use one on P-256, P-384 or P-521, of RSA, or Ed25519",
+        )
     if asked not in ("auto", *possible):
         raise SettingsError(
             "signing_algorithm",
@@ -320,7 +342,3 @@ def _algorithm_of(public: CertificatePublicKeyTypes, asked: str, chain: Path) ->
             do="Set it to auto",
         )
     return possible[0] if asked == "auto" else asked
-
-
-def _bad(path: Path, got: str, do: str) -> SettingsError:
-    return SettingsError("signing_certificate", _WHERE, got=f"{path} {got}", do=do)
