@@ -73,17 +73,20 @@ def sign_file(file: Path, claim: Claim, signer: Signer, into: Path) -> None:
     raise TransientError("not_signed", claim.title, got=f"it was not signed: {who}: {failed.why}", do=_AGAIN)
 
 
-def read_credentials(file: Path, side_car: Path | None, trust: Path | None) -> FoundCredentials | NativeFailure:
+def read_credentials(
+    file: Path, side_car: Path | None, trust: Path | None, kind: str = ""
+) -> FoundCredentials | NativeFailure:
     """Return the credentials of a file, or why they cannot be read.
 
     Args:
         file: The file.
         side_car: File with its credentials; None where they lie in the file.
         trust: Certificates (PEM) that are trusted; None for none.
+        kind: Its media type; empty where its name's ending tells.
     """
     request = ReadRequest(
         file=str(file),
-        kind=media_type(file),
+        kind=kind or media_type(file),
         side_car="" if side_car is None else str(side_car),
         trust="" if trust is None else str(trust),
     )

@@ -236,6 +236,13 @@ def test_a_long_file_is_signed_in_little_memory_beside_its_output(tmp_path: Path
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["a.c2pa"]
 
 
+@pytest.mark.parametrize("name", ["done.mkv", "done", "done.txt"])
+def test_a_renamed_file_keeps_its_credentials(tmp_path: Path, name: str, signer: Signer) -> None:
+    """Whoever gets it under another ending still sees who signed it."""
+    _, done = _signed(tmp_path, "mp4", signer)
+    assert verify(done.rename(tmp_path / name)).verdict == "valid"
+
+
 def test_a_named_pipe_is_no_file_to_verify(tmp_path: Path) -> None:
     """Nobody waits for somebody to write to it."""
     os.mkfifo(tmp_path / "pipe.mp4")
