@@ -121,7 +121,7 @@ _REQUEST: TypeAdapter[SignRequest | ReadRequest] = TypeAdapter(SignRequest | Rea
 
 
 class _RefusedError(Exception):
-    """What was to be written was refused: alone that is of the output's folder or its disk."""
+    """Refusal of what was to be written: that alone is a fault of the output's folder or its disk."""
 
     def __init__(self, why: OSError) -> None:
         super().__init__(str(why))
