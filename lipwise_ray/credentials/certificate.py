@@ -7,9 +7,12 @@ digitalSignature and an extended key usage of signing); RFC 5280.
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,33 +62,32 @@ def check(chain: Path, key: str, algorithm: str) -> str:
         algorithm: The one that is asked for, or ``auto``.
 
     Raises:
-        SettingsError: One of them cannot be read, they do not fit, the certificate is not valid now, is one that signs
-            other certificates, or is not made for signing.
+        SettingsError: One of them cannot be read, they do not fit, the certificate is one that signs other
+            certificates, or is not made for signing.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
     leaf = _chain(chain)[0]
-    now = dt.datetime.now(dt.UTC)
-    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
-        is_over = now > leaf.not_valid_after_utc
-        since = leaf.not_valid_after_utc if is_over else leaf.not_valid_before_utc
-        got = f"{'expired on' if is_over else 'is valid only from'} {since:%Y-%m-%d}"
-        raise _bad(chain, got, "Renew it" if is_over else "Check this machine's clock")
     extensions = leaf.extensions
     try:
         is_authority = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         is_authority = False
     if is_authority or leaf.subject == leaf.issuer:
-        raise _bad(chain, "is one that signs certificates", "Name the signer's own first, then its chain")
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{chain} is one that signs certificates",
+            do="Name the signer's own first, then its chain",
+        )
     try:
         usages = {one.dotted_string for one in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value}
     except x509.ExtensionNotFound:
         usages = set[str]()
     if not usages & _USAGES:
         do = "Ask for one with emailProtection or documentSigning as its extended key usage"
-        raise _bad(chain, "is not made for signing documents", do)
+        raise SettingsError("signing_certificate", _WHERE, got=f"{chain} is not made for signing documents", do=do)
     public = leaf.public_key()
     found = _algorithm_of(public, algorithm, chain)
     if key:
@@ -99,6 +101,25 @@ def check(chain: Path, key: str, algorithm: str) -> str:
                 do="Name the key that belongs to it",
             )
     return found
+
+
+def check_dates(chain: Path) -> None:
+    """Look whether a certificate is valid now.
+
+    Args:
+        chain: File of the certificate and its chain.
+
+    Raises:
+        SettingsError: It is not, or cannot be read.
+    """
+    leaf, now = _chain(chain)[0], dt.datetime.now(dt.UTC)
+    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+        is_over = now > leaf.not_valid_after_utc
+        since = leaf.not_valid_after_utc if is_over else leaf.not_valid_before_utc
+        got = f"{chain} expired on {since:%Y-%m-%d}" if is_over else f"{chain} is valid only from {since:%Y-%m-%d}"
+        raise SettingsError(
+            "signing_certificate", _WHERE, got=got, do="Renew it" if is_over else "Check this machine's clock"
+        )
 
 
 def name_of(chain: Path) -> SignerName:
@@ -120,7 +141,7 @@ def name_of(chain: Path) -> SignerName:
 
 
 def make(folder: Path) -> None:
-    """Make the self-made certificate of a user and its key, where they are not there and valid.
+    """Make the self-made certificate of a user and its key, where they are not there, whole and valid.
 
     Whoever comes second takes what the first has made. The key of the root is thrown away: nothing else gets signed
     by it.
@@ -132,22 +153,12 @@ def make(folder: Path) -> None:
         SettingsError: It cannot be written.
     """
     try:
-        if (folder / KEY).is_file() and _lasts(folder / CERTIFICATE):
+        if _is_usable(folder):
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # 0700
-        try:
-            _write_pair(made)
-            if folder.is_dir() and not _lasts(folder / CERTIFICATE):
-                folder.rename(made / "replaced")  # expired or damaged; gone with the folder below
-            made_pair = made / "pair"
-            try:
-                made_pair.rename(folder)
-            except OSError:
-                if not _lasts(folder / CERTIFICATE):
-                    raise
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        with _alone(folder.parent):
+            if not _is_usable(folder):
+                _make(folder)
     except OSError as error:
         raise SettingsError(
             "no_signer_folder",
@@ -157,10 +168,38 @@ def make(folder: Path) -> None:
         ) from error
 
 
-def _lasts(chain: Path) -> bool:
-    if not chain.is_file():
-        return False
+def _make(folder: Path) -> None:
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))  # 0700
     try:
+        _write_pair(made)
+        if folder.is_dir():
+            folder.rename(made / "replaced")  # expired or damaged; gone with the folder below
+        try:
+            (made / "pair").rename(folder)
+        except OSError:
+            if not _is_usable(folder):
+                raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Keep others out of a folder; where its file system has no locks whoever comes second goes on all the same."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_usable(folder: Path) -> bool:
+    """Tell whether a pair is whole, and valid for a while."""
+    chain = folder / CERTIFICATE
+    try:
+        check(chain, str(folder / KEY), "auto")
         leaf = _chain(chain)[0]
     except SettingsError:
         return False
@@ -237,9 +276,19 @@ def _chain(path: Path) -> list[x509.Certificate]:
             data = file.read(_MOST_BYTES)
         return x509.load_pem_x509_certificates(data)
     except OSError as error:
-        raise _bad(path, f"cannot be read: {os_reason(error)}", "Check the path and its permissions") from error
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{path} cannot be read: {os_reason(error)}",
+            do="Check the path and its permissions",
+        ) from error
     except ValueError as error:
-        raise _bad(path, "holds no certificate in PEM form", "Write the certificate and its chain to it") from error
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{path} holds no certificate in PEM form",
+            do="Write the certificate and its chain to it",
+        ) from error
 
 
 def _private_key(path: Path) -> PrivateKeyTypes:
@@ -256,8 +305,8 @@ def _private_key(path: Path) -> PrivateKeyTypes:
             data = file.read(_MOST_BYTES)
         return serialization.load_pem_private_key(data, None)
     except OSError as error:
-        got, do = f"cannot be read: {os_reason(error)}", "Check the path and its permissions"
-        raise SettingsError("signing_key", _KEY_WHERE, got=f"{path} {got}", do=do) from error
+        got, do = f"{path} cannot be read: {os_reason(error)}", "Check the path and its permissions"
+        raise SettingsError("signing_key", _KEY_WHERE, got=got, do=do) from error
     except TypeError as error:
         got = f"{path} has a passphrase, which nobody could type"
         do = "Name a key without one that only this user can read, or a sign_command"
@@ -278,7 +327,12 @@ def _algorithm_of(public: CertificatePublicKeyTypes, asked: str, chain: Path) ->
     elif isinstance(public, ed25519.Ed25519PublicKey):
         possible = ("ed25519",)
     if not possible:
-        raise _bad(chain, "has a key that C2PA does not know", "Use one on P-256, P-384 or P-521, of RSA, or Ed25519")
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{chain} has a key that C2PA does not know",
+            do="Use one on P-256, P-384 or P-521, of RSA, or Ed25519",
+        )
     if asked not in ("auto", *possible):
         raise SettingsError(
             "signing_algorithm",
@@ -288,7 +342,3 @@ def _algorithm_of(public: CertificatePublicKeyTypes, asked: str, chain: Path) ->
             do="Set it to auto",
         )
     return possible[0] if asked == "auto" else asked
-
-
-def _bad(path: Path, got: str, do: str) -> SettingsError:
-    return SettingsError("signing_certificate", _WHERE, got=f"{path} {got}", do=do)

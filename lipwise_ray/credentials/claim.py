@@ -43,6 +43,15 @@ _KINDS = {
     ".pdf": "application/pdf",
 }
 _BESIDE = frozenset({".mkv", ".webm"})
+_MARKS = (
+    (4, b"ftyp", "video/mp4"),
+    (8, b"WAVE", "audio/wav"),
+    (8, b"AVI ", "video/avi"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"\x89PNG", "image/png"),
+)
+"""First bytes of containers that hold credentials: where they are, they, and the media type."""
+
 SIDE_CAR = ".c2pa"
 """Ending that the name of a file gets for its side-car: ``film.mkv.c2pa``."""
 
@@ -50,6 +59,17 @@ SIDE_CAR = ".c2pa"
 def media_type(path: Path) -> str:
     """Return the media type of a file by its name's ending, ``application/octet-stream`` for one that is not known."""
     return _KINDS.get(path.suffix.lower(), "application/octet-stream")
+
+
+def type_of_contents(path: Path) -> str:
+    """Return the media type of a file by its first bytes, whatever its name; empty where they tell none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        begin = file.read(12)
+    return next((kind for at, mark, kind in _MARKS if begin[at : at + len(mark)] == mark), "")
 
 
 def is_beside(path: Path) -> bool:

@@ -63,7 +63,7 @@ def sign_file(file: Path, claim: Claim, signer: Signer, into: Path) -> None:
         authority=signer.authority,
     )
     read = [file, *(one.path for one in claim.media if one.path is not None)]
-    failed = _run(request, sum(one.stat().st_size for one in read if one.is_file())).failed
+    failed = _run(request, sum(one.stat().st_size for one in read if one.is_file()), into.parent).failed
     if failed is None:
         return
     into.unlink(missing_ok=True)
@@ -73,17 +73,20 @@ def sign_file(file: Path, claim: Claim, signer: Signer, into: Path) -> None:
     raise TransientError("not_signed", claim.title, got=f"it was not signed: {who}: {failed.why}", do=_AGAIN)
 
 
-def read_credentials(file: Path, side_car: Path | None, trust: Path | None) -> FoundCredentials | NativeFailure:
+def read_credentials(
+    file: Path, side_car: Path | None, trust: Path | None, kind: str = ""
+) -> FoundCredentials | NativeFailure:
     """Return the credentials of a file, or why they cannot be read.
 
     Args:
         file: The file.
         side_car: File with its credentials; None where they lie in the file.
         trust: Certificates (PEM) that are trusted; None for none.
+        kind: Its media type; empty where its name's ending tells.
     """
     request = ReadRequest(
         file=str(file),
-        kind=media_type(file),
+        kind=kind or media_type(file),
         side_car="" if side_car is None else str(side_car),
         trust="" if trust is None else str(trust),
     )
@@ -98,15 +101,22 @@ class _Ended:
     errors: str
 
 
-def _run(request: SignRequest | ReadRequest, bytes_read: int) -> NativeAnswer:
-    """Return the answer of the process; a crash, and one that stands still, are failures like others."""
+def _run(request: SignRequest | ReadRequest, bytes_read: int, scratch: Path | None = None) -> NativeAnswer:
+    """Return the answer of the process; a crash, and one that stands still, are failures like others.
+
+    Args:
+        request: To it.
+        bytes_read: It reads so much.
+        scratch: Folder for what it keeps for a while; None for the system's.
+    """
     limit_s = _LEAST_S + bytes_read // _BYTES_A_SECOND
     words = [sys.executable, "-P", "-m", native_process.__name__]
+    environment = os.environ if scratch is None else {**os.environ, "TMPDIR": str(scratch)}
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors:
         given.write(_REQUEST.dump_json(request))
         given.seek(0)
         process = subprocess.Popen(  # noqa: S603  # a module of this package, in this interpreter
-            words, stdin=given, stdout=told, stderr=errors, start_new_session=True
+            words, stdin=given, stdout=told, stderr=errors, start_new_session=True, env=environment
         )
         try:
             status = process.wait(limit_s)

@@ -26,6 +26,7 @@ from lipwise_ray.credentials.signature import NotSignedError, signing
 
 _OFFLINE = {"remote_manifest_fetch": False, "ocsp_fetch": False}
 _HAVE_NONE = ("ManifestNotFound", "NotSupported")
+_MOST_HELD_MB = 16  # more of a file than that is kept on the disk
 _UNREADABLE = "application/octet-stream"
 
 
@@ -99,7 +100,7 @@ class NativeFailure:
 
     Attributes:
         why: In words.
-        errno: The system's number where a disk refused; 0 where none did.
+        errno: The system's number where what was to be written was refused; 0 where nothing was.
         is_of_signer: The key, the command or the certificate failed, and no file.
     """
 
@@ -117,6 +118,22 @@ class NativeAnswer:
 
 
 _REQUEST: TypeAdapter[SignRequest | ReadRequest] = TypeAdapter(SignRequest | ReadRequest)
+
+
+class _RefusedError(Exception):
+    """Refusal of what was to be written: that alone is a fault of the output's folder or its disk."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _RefusedError(error) from error
 
 
 class _Written:
@@ -170,8 +187,11 @@ def _sign(request: SignRequest) -> NativeAnswer:
     import c2pa
 
     problems: list[str] = []
-    chain = Path(request.certificate).read_bytes()
-    sign = signing(chain, request.key, request.command, request.algorithm)
+    try:
+        chain = Path(request.certificate).read_bytes()
+        sign = signing(chain, request.key, request.command, request.algorithm)
+    except OSError as error:
+        return NativeAnswer(failed=NativeFailure(f"{error.filename}: {_reason(error)}", is_of_signer=True))
 
     def answer(data: bytes) -> bytes:
         try:
@@ -181,31 +201,51 @@ def _sign(request: SignRequest) -> NativeAnswer:
             raise
 
     written: _Written | None = None
-    settings = {"verify": {**_OFFLINE, "verify_after_sign": True}, "builder": {"thumbnail": {"enabled": False}}}
+    settings = {
+        "verify": {**_OFFLINE, "verify_after_sign": True},
+        "builder": {"thumbnail": {"enabled": False}},
+        "core": {"backing_store_memory_threshold_in_mb": _MOST_HELD_MB},
+    }
     try:
         with ExitStack() as stack:
             context = stack.enter_context(c2pa.Context.from_dict(settings))
             algorithm = c2pa.C2paSigningAlg[request.algorithm.upper()]
             authority = request.authority or None
-            signer = stack.enter_context(c2pa.Signer.from_callback(answer, algorithm, chain.decode(), authority))
+            signer = stack.enter_context(c2pa.Signer.from_callback(answer, algorithm, _certificates(chain), authority))
             builder = stack.enter_context(c2pa.Builder(request.manifest, context=context))
             for one in request.ingredients:
                 _add(builder, one)
             source = stack.enter_context(Path(request.file).open("rb"))
             if request.target:
-                written = _Written(stack.enter_context(Path(request.target).open("w+b")))
+                with _refusals():
+                    target = stack.enter_context(Path(request.target).open("w+b"))
+                written = _Written(target)
                 builder.sign(signer, request.kind, source, written)
-                written.flush()
+                with _refusals():
+                    written.flush()
             else:
                 builder.set_no_embed()
                 made = builder.sign(signer, request.kind, source, _Discarded())
-                Path(request.side_car).write_bytes(made)
+                with _refusals():
+                    Path(request.side_car).write_bytes(made)
     except c2pa.C2paError as error:
         if written is not None and written.problem is not None:
-            raise written.problem from error
+            raise _RefusedError(written.problem) from error
         why = problems[-1] if problems else str(error)
         return NativeAnswer(failed=NativeFailure(why, is_of_signer=bool(problems)))
     return NativeAnswer(done=FoundCredentials())
+
+
+def _certificates(data: bytes) -> str:
+    """Return the certificates of a file in PEM form, without the text around them, which may be in any encoding."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return b"".join(one.public_bytes(Encoding.PEM) for one in x509.load_pem_x509_certificates(data)).decode()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _add(builder: object, one: IngredientFile) -> None:
@@ -229,7 +269,7 @@ def _read(request: ReadRequest) -> NativeAnswer:
 
     settings: dict[str, object] = {"verify": {**_OFFLINE, "verify_trust": True}}
     if request.trust:
-        settings["trust"] = {"user_anchors": Path(request.trust).read_text("utf-8")}
+        settings["trust"] = {"user_anchors": _certificates(Path(request.trust).read_bytes())}
     beside = Path(request.side_car).read_bytes() if request.side_car else None
     try:
         with ExitStack() as stack:
@@ -253,8 +293,10 @@ def _answer() -> None:
     request = _REQUEST.validate_json(sys.stdin.buffer.read())
     try:
         found = _sign(request) if isinstance(request, SignRequest) else _read(request)
+    except _RefusedError as error:
+        found = NativeAnswer(failed=NativeFailure(_reason(error.why), error.why.errno or 0))
     except OSError as error:
-        found = NativeAnswer(failed=NativeFailure(error.strerror or str(error), error.errno or 0))
+        found = NativeAnswer(failed=NativeFailure(_reason(error)))
     answer.write(f"{json.dumps(asdict(found))}\n")
     answer.flush()
 

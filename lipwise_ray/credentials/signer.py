@@ -68,12 +68,6 @@ def signer_of(marking: MarkingSettings) -> Signer:
     Raises:
         SettingsError: The extra is not installed, or the certificate or the key cannot be used.
     """
-    return _signer(marking.model_dump_json())
-
-
-@lru_cache(_MOST_KNOWN)
-def _signer(text: str) -> Signer:
-    marking = MarkingSettings.model_validate_json(text)
     if not is_installed():
         raise SettingsError(
             "no_c2pa",
@@ -81,14 +75,30 @@ def _signer(text: str) -> Signer:
             got="c2pa-python is not installed on this machine",
             do="`pip install 'lipwise-ray[c2pa]'` on all machines",
         )
-    is_self_made = marking.certificate is None
-    if is_self_made:
+    if marking.certificate is None:
         folder = _self_made_folder(marking)
         certificate.make(folder)
         chain, key = folder / CERTIFICATE, str(folder / KEY)
     else:
         chain, key = Path(str(marking.certificate)).expanduser(), marking.key or ""
         key = str(Path(key).expanduser()) if key else ""
+    signer = _signer(marking.model_dump_json(), chain, key, (_stamp(chain), _stamp(Path(key)) if key else None))
+    certificate.check_dates(chain)  # it may expire while a process runs
+    return signer
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None  # whoever reads it says why
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(_MOST_KNOWN)
+def _signer(text: str, chain: Path, key: str, stamps: object) -> Signer:
+    del stamps  # other files at the same paths are looked at anew
+    marking = MarkingSettings.model_validate_json(text)
     algorithm = certificate.check(chain, key, marking.algorithm)
     return Signer(
         certificate=str(chain.absolute()),
@@ -97,7 +107,7 @@ def _signer(text: str) -> Signer:
         algorithm=algorithm,
         authority=marking.timestamp_authority or "",
         name=certificate.name_of(chain),
-        is_self_made=is_self_made,
+        is_self_made=marking.certificate is None,
     )
 
 

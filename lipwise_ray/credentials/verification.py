@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lipwise_ray.credentials.claim import FACTS_LABEL, SIDE_CAR, UsedModel, is_beside
+from lipwise_ray.credentials.claim import FACTS_LABEL, SIDE_CAR, UsedModel, is_beside, media_type, type_of_contents
 from lipwise_ray.credentials.native import read_credentials
 from lipwise_ray.credentials.native_process import FoundCredentials, NativeFailure
 from lipwise_ray.credentials.signer import is_installed
@@ -141,6 +141,11 @@ def verify(file: str | Path, *, trust: str | Path | None = None) -> FileCredenti
     beside = (path.with_name(path.name + SIDE_CAR), path.with_suffix(SIDE_CAR))
     side_car = next((one for one in beside if one.is_file() and one != path), None)
     found = FoundCredentials() if is_beside(path) else read_credentials(path, None, trusted)
+    if isinstance(found, FoundCredentials) and found.store is None and side_car is None:
+        kind = type_of_contents(path)  # the name may be another's
+        if kind not in ("", media_type(path)):
+            again = read_credentials(path, None, trusted, kind)
+            found = found if isinstance(again, NativeFailure) else again
     if isinstance(found, NativeFailure) or found.store is not None or side_car is None:
         return _verification(path, None, found)
     return _verification(path, side_car, read_credentials(path, side_car, trusted))
@@ -245,6 +250,8 @@ def _unreadable(path: Path) -> str:
     """Return the reason why a file cannot be read; empty where it can."""
     if path.is_dir():
         return "it is a folder"
+    if path.exists() and not path.is_file():  # whoever opened a named pipe would wait for somebody to write to it
+        return "it is no file"
     try:
         with path.open("rb") as file:
             return "" if file.read(1) else "it is empty"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -48,6 +49,7 @@ _FINER = 4
 """Samples a pixel, in each direction, of which a plane's are averages."""
 
 _STEPS = 64
+_MOST_KNOWN = 16  # signs; mostly all rows have one
 _UNKNOWN = "\uffff"  # a letter that no font has
 
 
@@ -113,8 +115,9 @@ class FrameLabel:
             blend(window, part.fresh.copy(), part.alpha, peak=self._peak)
 
 
+@lru_cache(_MOST_KNOWN)
 def check_sign(sign: Sign) -> None:
-    """Find out whether a sign can be drawn.
+    """Find out whether a sign can be drawn; a second time it is known.
 
     Args:
         sign: The sign.

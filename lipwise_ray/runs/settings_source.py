@@ -81,7 +81,7 @@ def further_attempts(settings: Settings) -> list[Settings]:
 
 
 def _with_whole_paths(settings: Settings) -> Settings:
-    """Return settings whose rule of faces can be understood; portrait, speech model and font by their whole paths.
+    """Return settings whose rule of faces can be understood; its files by their whole paths.
 
     Raises:
         SettingsError: The rule is none.
@@ -93,9 +93,14 @@ def _with_whole_paths(settings: Settings) -> Settings:
     if settings.asr.model is not None:
         asr = settings.asr.model_copy(update={"model": str(whole_path(settings.asr.model))})
         settings = settings.model_copy(update={"asr": asr})
-    if settings.marking.label_font is not None:
-        marking = settings.marking.model_copy(update={"label_font": str(whole_path(settings.marking.label_font))})
-        settings = settings.model_copy(update={"marking": marking})
+    marking = settings.marking
+    signer = {"certificate": marking.certificate, "key": marking.key, "folder": marking.folder}
+    # Each machine puts in its own home folder, and follows its own links.
+    whole = {name: str(Path(told).absolute()) for name, told in signer.items() if told and not told.startswith("~")}
+    if marking.label_font is not None:
+        whole["label_font"] = str(whole_path(marking.label_font))
+    if whole:
+        settings = settings.model_copy(update={"marking": marking.model_copy(update=whole)})
     if rule.kind == LIKE and is_local(rule.image):  # of a job file or --set; rows name absolute paths
         faces = settings.faces.model_copy(update={"select": f"{LIKE}:{whole_path(rule.image)}"})
         return settings.model_copy(update={"faces": faces})

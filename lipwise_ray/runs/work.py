@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from lipwise_ray.credentials.signer import check_signing
-from lipwise_ray.errors import FaceError, LipwiseError, OutputError
+from lipwise_ray.credentials.signer import check_signing, is_installed, signer_of
+from lipwise_ray.errors import FaceError, LipwiseError, OutputError, SettingsError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.media.join import codecs_for, container_for
 from lipwise_ray.models.checkpoints import Checkpoints
@@ -26,6 +26,7 @@ from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import further_attempts
 from lipwise_ray.scheduler.flow import Flow
+from lipwise_ray.settings.marking import MarkingSettings
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.storage.address import is_within, normal
@@ -111,6 +112,7 @@ class Dubbing:
     warn: Callable[[str], None] = print
     window: OutputWindow | None = None
     _told: set[str] = field(default_factory=set[str])
+    _folders: set[str | None] = field(default_factory=set["str | None"])
 
     def __post_init__(self) -> None:
         self.out, self.state = normal(self.out), normal(self.state)
@@ -118,6 +120,7 @@ class Dubbing:
     def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
         """Return the checkpoints that dub a row, once its output can be signed where it has to be."""
         check_signing(settings.marking)
+        self._tell_of_unsigned(settings.marking)
         return requirements.of(settings, row)
 
     def flow(
@@ -186,6 +189,18 @@ class Dubbing:
     def part(self, row: Row, settings: Settings, checkpoints: Checkpoints, run: RunFacts) -> RowPart:
         """Return the part that decides the outcome of a row; its output is where its address leads by now."""
         return RowPart(_spec(row, settings, f"{self.out}/{row.output}"), checkpoints, run.device)
+
+    def _tell_of_unsigned(self, marking: MarkingSettings) -> None:
+        """Tell once why outputs will not be signed although what signs is installed; each result says so too."""
+        if marking.c2pa != "auto" or marking.is_needed or marking.folder in self._folders:
+            return
+        self._folders.add(marking.folder)
+        if self.window is not None or not is_installed():
+            return
+        try:
+            signer_of(marking)
+        except SettingsError as error:
+            self._tell(f"marking.c2pa = auto: outputs are not signed: {error}")
 
     def _tell(self, text: str) -> None:
         if text not in self._told:

@@ -83,6 +83,32 @@ def test_a_side_car_that_is_lost_is_put_back(folder: Path, damage: str) -> None:
     assert verify(folder / "out" / "b.mkv").verdict == "valid"
 
 
+@pytest.mark.parametrize("failure", ["", "signer"])
+def test_an_unsigned_file_has_no_side_car_of_an_earlier_one(folder: Path, failure: str) -> None:
+    """Whether nobody asked for a signature or it failed: beside another's credentials it would look changed."""
+    rows = ROWS[1:]
+    assert _dub(folder, SIGNED, rows=rows).exit_code == 0
+    (folder / "none").write_text("a file where the folder would be")
+    unsigned = (SIGNED, f'marking.folder="{folder / "none"}"') if failure else (UNSIGNED,)
+    again = _dub(folder, *unsigned, "encode.quality=30", rows=rows)
+    assert (again.exit_code, again.chunks_rendered) == (0, 1)
+    assert [path.name for path in (folder / "out").iterdir()] == ["b.mkv"]
+    assert verify(folder / "out" / "b.mkv").verdict == "unsigned"
+
+
+@pytest.mark.parametrize("name", ["n" * 249 + ".mkv", "taken.mkv"])
+def test_a_side_car_that_could_not_be_put_there_is_told_before_any_work(folder: Path, name: str) -> None:
+    """Its name is too long, or a folder has it; without a signature the video has no such limit."""
+    (folder / "out" / "taken.mkv.c2pa").mkdir(parents=True)
+    rows = [{**ROW, "output": name}]
+    refused = _dub(folder, SIGNED, rows=rows)
+    assert (refused.failed, refused.chunks_rendered) == (1, 0)
+    assert f"{name}.c2pa" in str(refused.outcomes[0])
+    assert "not_writable" in str(refused.outcomes[0])
+    assert run("retry", folder / "out.state", "--lift-only").returncode == 0
+    assert _dub(folder, UNSIGNED, rows=rows).failed == 0
+
+
 def test_a_changed_setting_leaves_what_is_delivered(folder: Path) -> None:
     """But where files must be signed those are made again that are not."""
     rows = ROWS[:1]
@@ -100,7 +126,9 @@ def test_a_changed_setting_leaves_what_is_delivered(folder: Path) -> None:
 def test_where_nobody_can_sign_the_result_says_why(folder: Path) -> None:
     """`auto` delivers all the same; `require` starts nothing; a key that is named has to sign."""
     (folder / "own").write_text("a file where the folder would be")
-    assert _dub(folder, SIGNED, rows=ROWS[:1]).exit_code == 0
+    unsigned = _dub(folder, SIGNED)
+    assert unsigned.exit_code == 0
+    assert len([line for line in unsigned.lines if "outputs are not signed" in line]) == 1
     told = _results(folder)["a"]["c2pa"]
     assert told["signed"] is False
     assert "cannot be written" in told["why"]

@@ -148,7 +148,7 @@ def publish(
                     raise
                 chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
         spoken_by = speakers_of_texts(job)
-        signed = sign_delivery(job, payload, temporary, spoken, spoken_by)
+        signed = sign_delivery(job, scratch, payload, temporary, spoken, spoken_by)
         bytes_total, sha256 = temporary.stat().st_size, sha256_of(temporary)
         publish_side_car(job, scratch, probed.job_id, signed)
     sounds = (records.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)

@@ -11,9 +11,10 @@ from pathlib import Path
 from lipwise_ray.credentials.claim import SIDE_CAR, Claim, UsedMedia, UsedModel, is_beside
 from lipwise_ray.credentials.native import sign_file
 from lipwise_ray.credentials.signer import Signer, signer_of
-from lipwise_ray.errors import InputError, SettingsError, StorageError, TransientError
+from lipwise_ray.errors import InputError, OutputError, SettingsError, StorageError, TransientError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.pipeline.delivery.outputs import output_at
+from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload
 from lipwise_ray.pipeline.inputs.made import made_key
@@ -50,8 +51,25 @@ def side_car_of(address: str) -> str:
     return f"{address}{SIDE_CAR}"
 
 
+def check_side_car(job: JobSpec, scratch: Path) -> None:
+    """Find out before any work whether the side-car of an output, if it has to have one, can be put there.
+
+    Args:
+        job: The row's job.
+        scratch: Folder for temporary files.
+
+    Raises:
+        OutputError: It cannot.
+        StorageError: The store refused.
+    """
+    if job.settings.marking.is_needed and job.window is None and is_beside(Path(job.output)):
+        output_at(side_car_of(job.output_address), scratch).check()
+
+
 def publish_side_car(job: JobContext, scratch: Path, job_id: str, signed: SignedDelivery) -> None:
     """Put the side-car of an output into its place, and keep a copy of it in the state.
+
+    One that lies there of an earlier file goes where the new file has none, which would look changed beside it.
 
     Args:
         job: The job.
@@ -64,6 +82,8 @@ def publish_side_car(job: JobContext, scratch: Path, job_id: str, signed: Signed
         StorageError: The disk is full, or the store refused.
     """
     if signed.side_car is None:
+        if is_beside(Path(job.spec.output)):
+            output_at(side_car_of(job.spec.output_address), scratch).remove()
         return
     job.store.write(layout.side_car(job_id), signed.side_car)
     _put_side_car(job.spec.output_address, scratch, job_id, signed.side_car)
@@ -107,12 +127,18 @@ def _put_side_car(address: str, scratch: Path, job_id: str, data: bytes) -> None
 
 
 def sign_delivery(
-    job: JobContext, payload: JobPayload, file: Path, language: str | None, spoken_by: tuple[SpokenBy, ...] | None
+    job: JobContext,
+    scratch: Path,
+    payload: JobPayload,
+    file: Path,
+    language: str | None,
+    spoken_by: tuple[SpokenBy, ...] | None,
 ) -> SignedDelivery:
     """Sign a finished file in its place, or make its side-car.
 
     Args:
         job: The job.
+        scratch: Folder for temporary files.
         payload: Facts about it.
         file: The file, written to its end and checked; it is replaced by its signed copy.
         language: Of its audio; None where nobody said.
@@ -120,6 +146,7 @@ def sign_delivery(
 
     Raises:
         SettingsError: It has to be signed, and cannot be: the extra, the certificate or the key is wrong.
+        OutputError: It has to have a side-car, for which there is no place.
         StorageError: The disk is full, or refused.
         TransientError: It has to be signed, and was not.
     """
@@ -130,6 +157,8 @@ def sign_delivery(
     into = file.with_name(f"{file.stem.removesuffix('.part')}.signed.part{file.suffix}")
     try:
         signer = signer_of(marking)
+        if is_beside(file):
+            output_at(side_car_of(job.spec.output_address), scratch).check()
         sign_file(file, _claim(job, payload, language, spoken_by), signer, into)
         if not is_beside(file):
             into.replace(file)
@@ -139,7 +168,7 @@ def sign_delivery(
         return SignedDelivery(_record(signer, side_car, sha256_of(into)), data)
     except StorageError:
         raise
-    except (SettingsError, TransientError) as error:
+    except (SettingsError, OutputError, TransientError) as error:
         if marking.is_needed:
             raise
         return SignedDelivery(CredentialsRecord(signed=False, why=str(error)[:_MOST_CHARACTERS]))

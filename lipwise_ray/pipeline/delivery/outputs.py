@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -47,6 +48,15 @@ class Output(Protocol):
         """
         ...
 
+    def remove(self) -> None:
+        """Remove the file that is there; nothing happens where there is none.
+
+        Raises:
+            OutputError: It cannot be removed.
+            StorageError: The store refused.
+        """
+        ...
+
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:
         """Give a path for the file in the making; it is published when the block ends well, else removed.
@@ -89,8 +99,6 @@ class FileOutput:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_problem(path, error) from error
-        if path.is_dir():
-            raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
         name_bytes, most = len(os.fsencode(path.name)), _longest_name(path.parent)
         if name_bytes > most:
             raise OutputError(
@@ -100,6 +108,8 @@ class FileOutput:
                 must=f"its folder takes at most {most}",
                 do="Shorten the row's output",
             )
+        if path.is_dir():
+            raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputError(
                 "not_writable",
@@ -133,6 +143,15 @@ class FileOutput:
                 do="Check its permissions and the disk",
             ) from error
         return digest.hexdigest()
+
+    def remove(self) -> None:
+        """Remove the file that is there; a folder stays."""
+        try:
+            if self._path.is_file():
+                self._path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # no file has such a name
+                raise write_problem(self._path, error) from error
 
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:
@@ -174,6 +193,11 @@ class ObjectOutput:
     def sha256(self, on_block: Callable[[], None]) -> str | None:
         """Read the object that is there and return its hash; None for none."""
         return self._bucket.sha256(self._key, on_block)
+
+    def remove(self) -> None:
+        """Remove the object that is there; who may not remove objects is asked for that only where there is one."""
+        if self._bucket.facts(self._key) is not None:
+            self._bucket.remove(self._key)
 
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:

@@ -28,11 +28,14 @@ def label_identity(marking: MarkingSettings) -> Identity:
     if marking.label == "off":
         return {}
     length = {"seconds": marking.label_s} if marking.label == "start" else {}
-    return {"label": {**_look(marking), **length}}
+    return {"label": {**label_look(marking), **length}}
 
 
-def _look(marking: MarkingSettings) -> Identity:
-    """Return all of the sign that a frame shows.
+def label_look(marking: MarkingSettings) -> Identity:
+    """Return all of the sign that a frame shows; a font, which is read for it, by its contents.
+
+    Args:
+        marking: The job's.
 
     Raises:
         SettingsError: The font cannot be read.
@@ -65,24 +68,21 @@ def labelled_frames(marking: MarkingSettings, timeline: Timeline) -> Span:
     return Span(0, 0 if marking.label == "off" else frames)
 
 
-def labelled_rendering(rendering: str, marking: MarkingSettings, timeline: Timeline, chunk: Span) -> str:
+def labelled_rendering(rendering: str, look: Identity, frames: Span, chunk: Span) -> str:
     """Return the id of a chunk's rendering: the job's own where none of its frames shows the sign.
 
     So the chunks after a sign at the start are those of the job without one.
 
     Args:
         rendering: Id of how the job's frames are rendered and encoded.
-        marking: The job's.
-        timeline: Times of the output's frames.
+        look: All of the sign that a frame shows.
+        frames: Output frames that show it.
         chunk: The chunk.
-
-    Raises:
-        SettingsError: The font cannot be read.
     """
-    shown = min(labelled_frames(marking, timeline).stop, chunk.stop)
+    shown = min(frames.stop, chunk.stop)
     if shown <= chunk.start:
         return rendering
-    return record_id({"rendering": rendering, "label": _look(marking), "shown": shown})
+    return record_id({"rendering": rendering, "label": look, "shown": shown})
 
 
 def label_of(marking: MarkingSettings, canvas: Canvas) -> FrameLabel | None:

@@ -40,7 +40,7 @@ from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
-from lipwise_ray.pipeline.dubbing.labelled import label_of, labelled_frames, labelled_rendering
+from lipwise_ray.pipeline.dubbing.labelled import label_look, label_of, labelled_frames, labelled_rendering
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.state import layout
@@ -202,10 +202,9 @@ def chunk_ids(
     # An occluder may take the place of comparing: that looks at less.
     reach = reach_of(blend_of(settings), restored=restored, compares=has_occlusion(settings)) if feature else NO_REACH
     frames = ChunkFrames(job, plan, reach, feature)
-    return [
-        frames.id_of(chunk, labelled_rendering(rendering, settings.marking, plan.timeline, chunk))
-        for chunk in plan.chunks
-    ]
+    labelled = labelled_frames(settings.marking, plan.timeline)
+    look = label_look(settings.marking) if labelled.stop else {}
+    return [frames.id_of(chunk, labelled_rendering(rendering, look, labelled, chunk)) for chunk in plan.chunks]
 
 
 def render_chunk(

@@ -13,7 +13,7 @@ from lipwise_ray.media.encode import check_encoder, is_hardware
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.pipeline.delivery.assemble import sweep_attempts
-from lipwise_ray.pipeline.delivery.credentials import side_car_problem
+from lipwise_ray.pipeline.delivery.credentials import check_side_car, side_car_problem
 from lipwise_ray.pipeline.delivery.delivered_audio import sound_codec
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.published import Published, find_published
@@ -216,6 +216,7 @@ def _check_early(context: TaskContext, job: JobSpec, audio: records.Audio) -> No
     """Find out before any work what would only fail at its end."""
     check_signing(job.settings.marking)
     output_at(job.output_address, context.scratch).check()
+    check_side_car(job, context.scratch)
     sound, codec = job.settings.encode.audio, sound_codec(job.settings, audio.info)
     if codec != "copy":  # whether copying is exact depends on the plan
         container, whole_s = container_for(Path(job.output)), audio.sound.duration_s

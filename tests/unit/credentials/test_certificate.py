@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import multiprocessing
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from lipwise_ray.credentials.certificate import CERTIFICATE, KEY, check, make, name_of
+from lipwise_ray.credentials.certificate import CERTIFICATE, KEY, check, check_dates, make, name_of
 from lipwise_ray.credentials.signer import check_signing, signer_of
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.settings.marking import MarkingSettings
@@ -17,8 +19,13 @@ from tests.support.signers import company
 
 def _refused(chain: Path, key: Path | str, algorithm: str = "auto") -> SettingsError:
     with pytest.raises(SettingsError) as raised:
-        check(chain, str(key), algorithm)
+        _looked_at(chain, str(key), algorithm)
     return raised.value
+
+
+def _looked_at(chain: Path, key: str, algorithm: str) -> None:
+    check(chain, key, algorithm)
+    check_dates(chain)
 
 
 def test_the_self_made_certificate_is_made_once_and_is_the_users_alone(tmp_path: Path) -> None:
@@ -40,6 +47,57 @@ def test_a_damaged_self_made_certificate_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "own" / CERTIFICATE).write_text("half of a")
     make(tmp_path / "own")
     assert check(tmp_path / "own" / CERTIFICATE, str(tmp_path / "own" / KEY), "auto") == "es256"
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "another's"])
+def test_a_self_made_certificate_without_its_key_is_made_anew(tmp_path: Path, damage: str) -> None:
+    """A key that is lost signs nothing more."""
+    marking = MarkingSettings(folder=str(tmp_path))
+    signer_of(marking)
+    key = tmp_path / "content-credentials" / KEY
+    key.unlink() if damage == "gone" else key.write_bytes(
+        b"" if damage == "empty" else company(tmp_path / "other").key.read_bytes()
+    )
+    found = signer_of(marking)
+    assert check(Path(found.certificate), found.key, "auto") == "es256"
+
+
+def test_a_certificate_that_expires_or_is_renewed_during_a_run_is_noticed(tmp_path: Path) -> None:
+    """A service runs for weeks: what was valid at its start need not be so now."""
+    files = company(tmp_path)
+    marking = MarkingSettings(certificate=str(files.chain), key=str(files.key))
+    assert signer_of(marking).name.name == "Example Dubbing"
+    company(tmp_path, days=(-9, -1))
+    with pytest.raises(SettingsError, match="expired on"):
+        signer_of(marking)
+    company(tmp_path, name="Renewed")
+    assert signer_of(marking).name.name == "Renewed"
+
+
+def _make_and_check(folder: Path, together: Any, told: Any) -> None:
+    together.wait()
+    try:
+        make(folder)
+        told.put(check(folder / CERTIFICATE, str(folder / KEY), "auto"))
+    except SettingsError as error:
+        told.put(str(error))
+
+
+def test_many_who_find_an_expired_certificate_make_one(tmp_path: Path) -> None:
+    """Workers of a machine start at once; whoever comes second takes the first one's, certificate and key."""
+    processes = multiprocessing.get_context("fork")
+    for number in range(3):
+        folder = tmp_path / str(number) / "own"
+        old = company(folder, days=(-9, -1))
+        old.chain.rename(folder / CERTIFICATE)
+        together, told = processes.Barrier(8), processes.SimpleQueue()
+        makers = [processes.Process(target=_make_and_check, args=(folder, together, told)) for _ in range(8)]
+        for maker in makers:
+            maker.start()
+        assert [told.get() for _ in makers] == ["es256"] * len(makers)
+        for maker in makers:
+            maker.join()
+        assert [path.name for path in folder.parent.iterdir()] == ["own"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

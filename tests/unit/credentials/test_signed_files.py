@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +195,68 @@ def test_a_place_that_cannot_be_written_is_the_outputs_fault(tmp_path: Path, sig
     """Its folder is not there."""
     with pytest.raises(OutputError, match="cannot be written"):
         sign_file(_clip(tmp_path / "a.wav"), _claim(), signer, tmp_path / "none" / "b.wav")
+
+
+@pytest.mark.parametrize("gone", ["chain", "key"])
+def test_a_certificate_that_disappears_is_the_signers_fault(tmp_path: Path, gone: str) -> None:
+    """The output has a folder, and its disk refused nothing: another attempt may find the certificate again."""
+    files = company(tmp_path / "company")
+    signer = signer_of(MarkingSettings(certificate=str(files.chain), key=str(files.key)))
+    (files.chain if gone == "chain" else files.key).unlink()
+    with pytest.raises(TransientError, match=r"the signer: .*no such file"):
+        sign_file(_clip(tmp_path / "a.wav"), _claim(), signer, tmp_path / "b.wav")
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from lipwise_ray.credentials.claim import Claim, UsedMedia
+from lipwise_ray.credentials.native import sign_file
+from lipwise_ray.credentials.signer import signer_of
+from lipwise_ray.settings.marking import MarkingSettings
+folder = Path(sys.argv[1])
+claim = Claim("a", "1", "2026-11-29T00:00:00+00:00", "j", "r", None, (), (UsedMedia("a", None, "i", True),))
+sign_file(folder / "a.mkv", claim, signer_of(MarkingSettings(folder=str(folder / "own"))), folder / "b" / "a.c2pa")
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
+"""
+
+
+def test_a_long_file_is_signed_in_little_memory_beside_its_output(tmp_path: Path) -> None:
+    """What the library copies goes to the output's disk, wherever this machine has its temporary files."""
+    with _clip(tmp_path / "a.mkv").open("r+b") as file:
+        file.truncate(160 << 20)
+    (tmp_path / "b").mkdir()
+    told = {**os.environ, "TMPDIR": str(tmp_path / "temporary"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    (tmp_path / "temporary").mkdir(0o500)
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, str(tmp_path)], env=told, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 320  # one copy stays in memory, of the three that the library makes
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["a.c2pa"]
+
+
+@pytest.mark.parametrize("name", ["done.mkv", "done", "done.txt"])
+def test_a_renamed_file_keeps_its_credentials(tmp_path: Path, name: str, signer: Signer) -> None:
+    """Whoever gets it under another ending still sees who signed it."""
+    _, done = _signed(tmp_path, "mp4", signer)
+    assert verify(done.rename(tmp_path / name)).verdict == "valid"
+
+
+def test_a_named_pipe_is_no_file_to_verify(tmp_path: Path) -> None:
+    """Nobody waits for somebody to write to it."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert verify(tmp_path / "pipe.mp4").problems == ("it is no file",)
+
+
+def test_text_around_certificates_may_be_in_any_encoding(tmp_path: Path) -> None:
+    """Those who keep lists of them write names above them; neither signer nor video is wrong for it."""
+    files = company(tmp_path / "company")
+    for path in (files.chain, files.root):
+        path.write_bytes("Müller\n".encode("latin-1") + path.read_bytes())
+    signer = signer_of(MarkingSettings(certificate=str(files.chain), key=str(files.key)))
+    _, done = _signed(tmp_path, "wav", signer)
+    assert verify(done, trust=files.root).is_trusted
 
 
 def test_a_file_that_c2pa_cannot_parse_is_not_signed(tmp_path: Path, signer: Signer) -> None:

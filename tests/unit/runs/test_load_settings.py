@@ -20,6 +20,18 @@ def test_a_machines_scratch_is_no_setting_of_the_run(monkeypatch: pytest.MonkeyP
     assert load_settings(job=job, assignments=["paths.scratch=/told"]).for_run().paths.scratch == "/told"
 
 
+def test_files_of_the_signer_are_the_same_wherever_a_worker_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Their links stay, by which a certificate is renewed, and each machine has its own home folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chain.pem").symlink_to(tmp_path / "chain-of-today.pem")
+    told = ["marking.certificate=chain.pem", "marking.key=~/key.pem", "marking.folder=own"]
+    marking = load_settings(assignments=told).for_run().marking
+    assert (marking.certificate, marking.key) == (str(tmp_path / "chain.pem"), "~/key.pem")
+    assert marking.folder == str(tmp_path / "own")
+
+
 def test_settings_made_in_code_are_a_layer() -> None:
     """What was set wins over the preset, what was left alone is the preset's, and an engine named besides over all."""
     made = loaded(Settings(timing=TimingSettings(length="video")), "inline")

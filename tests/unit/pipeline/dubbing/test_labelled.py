@@ -14,6 +14,7 @@ from lipwise_ray.media.region import Canvas
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.labelled import (
     label_identity,
+    label_look,
     label_of,
     label_record,
     labelled_frames,
@@ -53,7 +54,8 @@ def test_chunks_beyond_the_sign_are_those_without_one() -> None:
     plain, at_start = _marking(), _marking(label="start", label_s=0.12)
 
     def ids(marking: MarkingSettings) -> list[str]:
-        return [labelled_rendering("r", marking, TIMELINE, chunk) for chunk in CHUNKS]
+        frames = labelled_frames(marking, TIMELINE)
+        return [labelled_rendering("r", label_look(marking), frames, chunk) for chunk in CHUNKS]
 
     assert ids(plain) == ["r"] * 3
     assert [one == "r" for one in ids(at_start)] == [False, False, True]

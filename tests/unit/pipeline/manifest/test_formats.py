@@ -184,3 +184,11 @@ def test_an_output_folder_with_shorter_names_is_told_before_any_work(tmp_path, m
     output_at(str(tmp_path / ("x" * 139 + ".mp4")), tmp_path).check()
     with pytest.raises(OutputError, match="has a name of 144 bytes; its folder takes at most 143"):
         output_at(str(tmp_path / ("x" * 140 + ".mp4")), tmp_path).check()
+
+
+def test_a_name_that_no_file_system_takes_is_told_as_such(tmp_path):
+    """The system refuses even to look for it."""
+    from lipwise_ray.pipeline.delivery.outputs import output_at
+
+    with pytest.raises(OutputError, match="has a name of 258 bytes"):
+        output_at(str(tmp_path / ("x" * 249 + ".mkv.c2pa")), tmp_path).check()
