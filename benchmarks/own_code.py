@@ -101,6 +101,7 @@ class Lips:
     """A network that moves the lower half of a face by two pixels, darker."""
 
     size_px, batch_faces = 96, 8
+    feature: Any = None  # what it would hear is never looked up
 
     def __call__(self, faces_bgr: Any, mels: Any) -> Any:
         """Return the faces."""

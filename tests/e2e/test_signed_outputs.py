@@ -97,16 +97,19 @@ def test_an_unsigned_file_has_no_side_car_of_an_earlier_one(folder: Path, failur
 
 
 @pytest.mark.parametrize("name", ["n" * 249 + ".mkv", "taken.mkv"])
-def test_a_side_car_that_could_not_be_put_there_is_told_before_any_work(folder: Path, name: str) -> None:
-    """Its name is too long, or a folder has it; without a signature the video has no such limit."""
+def test_a_side_car_that_could_not_be_put_there(folder: Path, name: str) -> None:
+    """Its name is too long, or a folder has it: what has to be signed is refused before any work, else it is unsigned."""
     (folder / "out" / "taken.mkv.c2pa").mkdir(parents=True)
     rows = [{**ROW, "output": name}]
-    refused = _dub(folder, SIGNED, rows=rows)
+    refused = _dub(folder, REQUIRED, rows=rows)
     assert (refused.failed, refused.chunks_rendered) == (1, 0)
     assert f"{name}.c2pa" in str(refused.outcomes[0])
     assert "not_writable" in str(refused.outcomes[0])
     assert run("retry", folder / "out.state", "--lift-only").returncode == 0
-    assert _dub(folder, UNSIGNED, rows=rows).failed == 0
+    assert _dub(folder, SIGNED, rows=rows).failed == 0
+    record = _results(folder)[ROW["id"]]["c2pa"]
+    assert not record["signed"]
+    assert f"{name}.c2pa" in record["why"]
 
 
 def test_a_changed_setting_leaves_what_is_delivered(folder: Path) -> None:
