@@ -103,7 +103,7 @@ class Lips:
     size_px, batch_faces = 96, 8
     feature: Any = None  # what it would hear is never looked up
 
-    def __call__(self, faces_bgr: Any, mels: Any) -> Any:
+    def __call__(self, faces_bgr: Any, sounds: Any) -> Any:
         """Return the faces."""
         made = faces_bgr.copy()
         made[:, 50:] = 0.95 * faces_bgr[:, 48:-2]
