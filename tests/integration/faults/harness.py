@@ -22,6 +22,7 @@ import av
 import numpy as np
 import psutil
 
+from lipwise_ray.credentials.claim import SIDE_CAR
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore, open_store
 from lipwise_ray.storage.cache import Cache
@@ -185,7 +186,7 @@ class Site:
         """See that these rows are there, frame by frame, with nothing lost, partial or done twice."""
         assert self.tally(*rows, again=again) == Tally()
         there = {path.name for path in self.out.rglob("*") if path.is_file()}
-        assert there <= {f"{row}.mkv" for row in self.rows}, there
+        assert there <= {f"{row}.mkv{end}" for row in self.rows for end in ("", SIDE_CAR)}, there
         finished = {result["job_id"] for result in self.results()}
         segments = [key for key in self.store.names("jobs") if "/segments/" in key]
         assert not [key for key in segments if key.split("/")[1] in finished], segments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.support.service_site import Site, clip, running, tone
 from tests.support.side_settings import begin_side_work
 
 CLIP, TONE = clip(), tone()
+_PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +109,10 @@ def test_whoever_waits_for_looks_and_faces_keeps_nobody_else_waiting(site: Site)
         asked = {"json": {"video_asset": video, "at_s": 0.0}}
         waiting = [pool.submit(site.asked, "POST", "/studio/new/faces", **asked) for _ in range(8)]
         waiting += [pool.submit(site.asked, "PUT", one["uploadUrl"], data=CLIP) for one in told]
-        while not (work.pid and _web_threads() >= len(waiting)):
-            os.sched_yield()
+        until = time.monotonic() + _PATIENCE_S
+        while not (work.pid and _web_threads() >= len(waiting)) and time.monotonic() < until:
+            time.sleep(0.02)  # the server runs in this process
+        assert work.pid is not None
         os.kill(work.pid, signal.SIGSTOP)
         try:
             assert requests.get(f"{site.url}/queue", timeout=10).status_code == 200
