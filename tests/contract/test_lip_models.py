@@ -63,6 +63,7 @@ def test_a_planner_knows_what_it_hears(named: tuple[str, LipSync]) -> None:
     assert heard_by(Checkpoint("x", name, Path("/x"), "0" * 64)) == model.feature
 
 
+@pytest.mark.slow
 def test_faces_do_not_depend_on_others(model: LipSync) -> None:
     """A face alone, with another, and at another place of the call is the same to the bit; so is a second call."""
     faces, sounds = _inputs(model, BATCH)

@@ -92,6 +92,7 @@ def test_figures_are_those_of_torch(models: Models, judge: Checkpoint, runtime: 
     assert np.ptp(found[:, SHIFTS // 2]) > 2 * BOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", [ONNXRUNTIME, OPENVINO])
 def test_a_window_does_not_depend_on_those_beside_it(models: Models, judge: Checkpoint, runtime: Runtime) -> None:
     """Bit by bit: alone, or at another place of the batch, so that chunks do not show in figures."""

@@ -176,6 +176,7 @@ def test_two_runs_of_one_process_do_not_share_a_ray(footage: Path) -> None:
     assert done.stdout.splitlines() == ["inline done", "ray ray_in_use", "theirs 5", "two done ray_in_use"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "lines"), [([], 0), (["-v"], 1), (["--log-level", "warning"], 0)])
 def test_the_command_logs_where_asked(options: list[str], lines: int, footage: Path) -> None:
     """With -v rows are logged on standard error; by itself, or from warnings on, a good run logs nothing."""

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lipwise_ray.metrics.lse import SHIFTS
 from lipwise_ray.pipeline.quality.evaluation_sums import Measured, overall_distance
@@ -46,6 +47,7 @@ def test_a_finished_row_stays_finished(tmp_path: Path) -> None:
     assert dub(tmp_path, [ROW], PASSTHROUGH, QUICK).chunks_rendered == 1
 
 
+@pytest.mark.slow
 def test_what_runs_of_the_latest_days_used_stays(tmp_path: Path) -> None:
     """Days count from the last run that used a record: a state that was copied, whose files are all new, loses what
     runs used long ago, and keeps what a later run found there, however old its files.

@@ -55,6 +55,7 @@ def _begins_s(index: FrameIndex) -> FloatArray:
     return np.asarray((index.pts - int(index.pts[0])) * float(index.time_base), np.float64)
 
 
+@pytest.mark.slow
 def test_cues_begin_with_their_moved_slots_whatever_the_chunks(tmp_path: Path) -> None:
     """By the bundled networks: to a frame, the length exact, each cue told; chunks of 20 frames give the same."""
     cues = [

@@ -45,6 +45,7 @@ def test_chunks_do_not_show(models: list[str], tmp_path: Path) -> None:
     assert parts == whole
 
 
+@pytest.mark.slow
 def test_lost_states_are_made_again(models: list[str], tmp_path: Path) -> None:
     """States of the audio that were damaged between two runs are encoded anew, and those that are whole are not."""
     row, states = _row(tmp_path, 1), "sounds/*/states-*/*.npy"

@@ -150,6 +150,7 @@ def test_segments_of_another_library_are_not_joined(folder: Path) -> None:
     assert sha256_of(folder / "out" / "a.mp4") == reference
 
 
+@pytest.mark.slow
 def test_ten_languages_scan_a_video_once(folder: Path, yunet_file: Path, shared: Path) -> None:
     """Rows of one video share its scan, within a run and over runs."""
     for n in range(3):

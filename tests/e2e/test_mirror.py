@@ -24,6 +24,7 @@ def _submit(shared: Path, folder: Path, mirror: str) -> str:
     return f"{done.returncode} {done.stdout}{done.stderr}"
 
 
+@pytest.mark.slow
 def test_a_bucket_is_a_mirror(shared: Path, yunet_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real S3 server has YuNet, this machine has not: the run fetches it into its cache and goes on with it."""
     import boto3

@@ -35,6 +35,7 @@ def test_what_is_drawn_over_a_face_is_found(shared: Path, yunet_file: Path, clip
     assert found.precision["hand"] > 0.7
 
 
+@pytest.mark.slow
 def test_real_hands_are_found(shared: Path, yunet_file: Path) -> None:
     """A man gesticulates before his face."""
     from benchmarks.occlusion import measure

@@ -240,6 +240,7 @@ def test_speakers_take_turns_at_their_times(tmp_path: Path) -> None:
     assert all(len(json.loads(path.read_bytes())["parts"]) == 2 for path in plans)
 
 
+@pytest.mark.slow
 def test_many_channels_and_noise(tmp_path: Path) -> None:
     """Eight channels beside one are mixed and delivered; pauses of a noisy sound are found wherever it stands."""
     rng, rate = np.random.default_rng(4), 16000
@@ -257,6 +258,7 @@ def test_many_channels_and_noise(tmp_path: Path) -> None:
     assert any(start < 3.5 * 80 < stop and start > 3 * 80 - 8 for start, stop in pauses), pauses
 
 
+@pytest.mark.slow
 def test_speakers_that_cannot_be(tmp_path: Path) -> None:
     """Two sounds on one face at a time, by one rule or by two, a face that is never there, one who speaks after the
     end: each row says so, and the good one is dubbed.

@@ -77,6 +77,7 @@ def dubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_result_tells_how_faces_flicker(dubbed: Path) -> None:
     """Beside the filmed face, in one frame of eleven with the two around it."""
     (result,) = [json.loads(path.read_bytes()) for path in (dubbed / "out.state").glob("jobs/*/result.json")]
@@ -100,6 +101,7 @@ def test_no_box_and_no_other_colour(dubbed: Path) -> None:
     _see_nothing_of_the_mask(_row()["video"], dubbed / "out" / "presenter.mkv", _plan(dubbed / "out.state"), spoken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", ["grid_man", pytest.param("grid_woman", marks=pytest.mark.slow)])
 def test_no_box_on_real_faces(tmp_path: Path, clip: str, shared: Path, yunet_file: Path) -> None:
     """On recordings of people, with the mouth of the bundled network: the same."""

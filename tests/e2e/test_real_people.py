@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks.people import FILMS, Film, measure
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("phone_and_hand in a mirror",)
 
 

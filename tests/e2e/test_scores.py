@@ -100,6 +100,7 @@ def test_chunks_score_like_the_whole(tmp_path: Path) -> None:
     assert sync["source"]["offset"] == sync["after"]["offset"] == 0
 
 
+@pytest.mark.slow
 def test_where_there_is_no_score(tmp_path: Path) -> None:
     """Too short, no sound of its own, no face: no figure but a reason; the row is done all the same."""
     write_clip(tmp_path / "nobody.mp4", ClipSpec(frames=50, tone=ToneSpec(2.0, codec="aac")))

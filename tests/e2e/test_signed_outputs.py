@@ -98,7 +98,7 @@ def test_an_unsigned_file_has_no_side_car_of_an_earlier_one(folder: Path, failur
 
 @pytest.mark.parametrize("name", ["n" * 249 + ".mkv", "taken.mkv"])
 def test_a_side_car_that_could_not_be_put_there(folder: Path, name: str) -> None:
-    """Its name is too long, or a folder has it: what has to be signed is refused before any work, else it is unsigned."""
+    """Its name is too long, or a folder has it: what has to be signed is refused early, all else is unsigned."""
     (folder / "out" / "taken.mkv.c2pa").mkdir(parents=True)
     rows = [{**ROW, "output": name}]
     refused = _dub(folder, REQUIRED, rows=rows)

@@ -14,6 +14,8 @@ import pytest
 from docs.generate.pages import DOCS, stale
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 _LOADED = {("link", "href"), ("script", "src"), ("img", "src"), ("source", "src"), ("video", "src"), ("iframe", "src")}
 _FROM_ELSEWHERE = re.compile(r"""(?:url\(|@import)\s*["']?(?:https?:)?//""")
 _ADDRESS = re.compile(r"https?://[\w.-]+(?::\d+)?(?:/[^\s<>\"]*)?")

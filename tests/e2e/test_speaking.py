@@ -36,6 +36,7 @@ def _chosen(folder: Path) -> Iterator[Any]:
             yield json.loads((arrays.parent / "result.json").read_bytes())["row_id"], data["face_box"]
 
 
+@pytest.mark.slow
 def test_the_one_who_speaks_is_dubbed(tmp_path: Path) -> None:
     """Of two people the speaker on the left is chosen, in chunks as well; a rerun listens to nothing again."""
     rows = [_row("two", DEMO / "two-people.mp4", DEMO / "two-people.m4a")]

@@ -99,6 +99,7 @@ def _counted(report: Dubbed) -> tuple[int, dict[str, Any]]:
     return report.chunks_rendered, report.outcomes[0].record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.slow)])
 def test_an_srt_becomes_a_dubbed_clip_with_music(count: int, tmp_path: Path) -> None:
     """With espeak and the bundled networks: each cue begins within 40 ms of its time, over a chord that is as loud as

@@ -212,6 +212,7 @@ def test_evaluating_on_ray(tmp_path: Path) -> None:
     assert "1 done, 0 failed" in done.stderr
 
 
+@pytest.mark.slow
 def test_doctor_tells_what_to_do(tmp_path: Path) -> None:
     """Every line has a verdict; a missing checkpoint comes with the command that gets it."""
     done = run("doctor", "--set", f"paths.models={tmp_path}")

@@ -151,6 +151,7 @@ def test_a_driver_killed_at_every_step_is_followed_by_another(anywhere: Site, en
     assert len(leased) <= 2 * CHUNKS + 3
 
 
+@pytest.mark.slow
 def test_two_drivers_at_once(site: Site) -> None:
     """The second is refused with the first one's name; the first is not disturbed."""
     assert strikes.two_drivers(site) == 1
@@ -200,6 +201,7 @@ def test_damaged_segments_and_markers_are_done_again(anywhere: Site) -> None:
     anywhere.check("a", "b", again=again)
 
 
+@pytest.mark.slow
 def test_records_of_wrong_values_are_made_again(anywhere: Site) -> None:
     """What is JSON, has a checksum that fits, and cannot be, counts as missing; only chunks of such markers are done
     again.

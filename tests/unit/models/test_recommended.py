@@ -89,6 +89,7 @@ def test_one_consent_for_all(published: tuple[str, list[str]], tmp_path: Path) -
     assert asked[5:] == ["yunet"]
 
 
+@pytest.mark.slow
 def test_offline(published: tuple[str, list[str]], tmp_path: Path) -> None:
     """Each file that cannot be had is told, with what to do; the exit code tells."""
     file = tmp_path / "registry.toml"

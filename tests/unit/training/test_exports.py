@@ -14,6 +14,8 @@ from lipwise_ray.nets.wav2lip import Wav2Lip
 from lipwise_ray.training import checkpoints
 from tests.unit.training.conftest import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("ending", ["safetensors", pytest.param("pth", marks=pytest.mark.slow)])
 def test_exports_load_as_the_networks_they_are(ending: str, prepared: Path, tmp_path: Path) -> None:

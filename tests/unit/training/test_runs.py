@@ -161,6 +161,7 @@ def test_sync_loss_and_discriminator_take_part(begun_expert: Path, prepared: Pat
     assert "binary_pred.0.weight" in saved["parts"]["disc"]
 
 
+@pytest.mark.slow
 def test_a_run_resumed_with_other_settings_is_refused(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """The message names what differs; more steps are no difference."""
     with pytest.raises(SettingsError, match=r"lr = 0\.001"):
@@ -174,6 +175,7 @@ def test_weights_of_another_width_are_refused(expert_run: Path, prepared: Path, 
         train("expert", prepared, tmp_path / "other", steps=2, width=0.25, init=str(expert_run / "last.pth"))
 
 
+@pytest.mark.slow
 def test_the_generator_needs_an_experts_weights_not_another_networks(prepared: Path, tmp_path: Path) -> None:
     """A generator's checkpoint in the place of the expert's is refused by name."""
     train("generator", prepared, tmp_path / "run", steps=2)
