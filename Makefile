@@ -18,8 +18,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lipwise-ray demo demo-out
 
-# Four processes, one of them for what starts a Ray; see tests/conftest.py. TESTS="tests/unit" runs those alone.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 4 --no-loadscope-reorder --durations=25
+# Four processes, one of them for what starts a Ray (tests/conftest.py); one that dies ends the run. TESTS="tests/unit" runs those alone.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 4 --max-worker-restart=0 --no-loadscope-reorder --durations=25
 
 test: $(STAMP)
 	$(PYTEST) -m "not slow" $(TESTS)
