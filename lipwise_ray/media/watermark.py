@@ -67,7 +67,7 @@ def write_marked(
 ) -> MarkedAudio:
     """Mark an audio stream and write it as 24-bit FLAC in Matroska, sample for sample as long as it is.
 
-    All channels get the same mark. It ends where a sample would pass full scale.
+    All channels get the same mark. Samples that would pass full scale are clipped.
 
     Args:
         info: The audio stream.
