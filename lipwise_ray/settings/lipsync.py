@@ -51,7 +51,6 @@ class LipsyncSettings(Section):
     vad_checkpoint: str | None = None
     """A file instead of the registry's."""
 
-    @property
-    def beside_identity(self) -> set[str]:
-        """Keys that decide nothing of a result, or nothing as they are: ids of earlier jobs have no word of them."""
-        return {"batch_frames", *(["strength"] if self.strength == 1 else [])}
+    def idle_keys(self) -> set[str]:
+        """Return the settings that decide nothing of what the model draws: earlier jobs' ids have no word of them."""
+        return {"batch_frames", *(("strength",) if self.strength == 1 else ())}
