@@ -214,7 +214,7 @@ def _runtime_line() -> tuple[bool, str, str]:
 
 
 def onnx_line() -> node_checks.NodeCheck:
-    """Return what computes ONNX lip-sync models here."""
+    """Return the execution providers of ONNX lip-sync models here."""
     import torch
 
     from lipwise_ray.nets.onnx_session import providers

@@ -55,7 +55,7 @@ def is_onnx(path: Path) -> bool:
 
 
 def ports_of(weights: Path) -> OnnxPorts:
-    """Return what an ONNX file says that its network takes and gives; weights are no inputs.
+    """Return the inputs and outputs that an ONNX file states; weights are no inputs.
 
     Args:
         weights: The file.

@@ -31,9 +31,9 @@ class LipsyncSettings(Section):
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
     """Faces a network call; 0 means 16 on a CPU, 128 on a GPU, and of musetalk_15 2 and 16."""
     strength: Annotated[float, Field(ge=0, le=2)] = 1.0
-    """How far the mouth moves, of models that hear the mel: 1 as they draw it, 0 as in silence. It scales how far the
-    mel is above silence, of edtalk_256 its own weight of the mouth; from about 1.3 on loud speech is at the end of the
-    scale."""
+    """Strength of the mouth's movements, of models that hear the mel: 1 as they draw it, 0 as in silence. It scales the
+    mel's distance from silence, of edtalk_256 its own weight of the mouth; from about 1.3 on loud speech is at the end
+    of the scale."""
     audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
     """The lips follow the audio this much later in the track; the delivered audio does not move."""
     windows: Literal["padded", "reference"] = "padded"
