@@ -74,6 +74,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.threads
 	$(BIN)/python -m benchmarks.runtimes
+	$(BIN)/python -m benchmarks.lip_models
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.encoding

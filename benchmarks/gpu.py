@@ -1,4 +1,4 @@
-"""What one GPU does: agreement with the CPU, networks alone, whole dubs with a stage table, the original beside them.
+"""What one GPU does: agreement with the CPU, networks alone, whole dubs by each lip model, the original beside them.
 
     python -m benchmarks.gpu [--seconds 20] [--original FOLDER] [--cpu] [--quick]
 
@@ -28,6 +28,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from benchmarks import lip_models
 from benchmarks.pipeline import HEIGHT, RATE, WIDTH, box_at, dub, in_child, make_inputs, random_checkpoint
 from benchmarks.restorer import seeded_gfpgan
 from benchmarks.video_engine import decoding, outside_region, staying
@@ -137,29 +138,36 @@ def network_speed(arguments: dict[str, Any]) -> str:
 
     from lipwise_ray.lipsync.model import Wav2LipSync
     from lipwise_ray.lipsync.restore import ModelFaces
-    from lipwise_ray.nets.fixed_call import FixedCall, GraphReplay
+    from lipwise_ray.nets import fixed_call
     from lipwise_ray.nets.image_models import load_image_model
 
     device, batch, name = arguments["device"], arguments["batch"], arguments["name"]
     precision, repeat = arguments["precision"], arguments["repeat"]
-    rng = np.random.default_rng(0)
+    rng, usual = np.random.default_rng(0), fixed_call.fixed_call
+    calls: list[Any] = []  # the networks' own, so that they can be made to call plainly
+
+    def noted(call: Any, where: str) -> Any:
+        calls.append(usual(call, where))
+        return calls[-1]
+
+    fixed_call.fixed_call = noted
     if name == "wav2lip":
         network: Any = Wav2LipSync(Path(arguments["path"]), device=device, precision=precision, batch_faces=batch)
         faces = rng.random((batch, _FACE_PX, _FACE_PX, 3)).astype(np.float32)
         mels = rng.uniform(-4, 4, (batch, 80, 16)).astype(np.float32)
-        holder, call = network, lambda: network(faces, mels)
+        call = lambda: network(faces, mels)  # noqa: E731  # one of two
     else:
         model = load_image_model(Path(arguments["path"]))
         if arguments["layout"] == "channels last":
             model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
         network = ModelFaces(model, device=device, precision=precision, batch_faces=batch)
         faces = rng.random((batch, _ALIGNED_PX, _ALIGNED_PX, 3)).astype(np.float32)
-        holder, call = network._run, lambda: network(faces)  # noqa: SLF001  # the same network twice
+        call = lambda: network(faces)  # noqa: E731  # one of two
     before = torch.cuda.memory_allocated() if device == "cuda" else 0
     speeds = []
     for is_plain in (False, True):
         if is_plain:
-            holder._call = FixedCall(holder._call._call, None)  # noqa: SLF001  # the same network twice
+            calls[0]._capture = None  # noqa: SLF001  # the same network twice
         for _ in range(2):
             call()
         begin = time.perf_counter()
@@ -167,8 +175,8 @@ def network_speed(arguments: dict[str, Any]) -> str:
             call()
         speeds.append(batch * repeat / (time.perf_counter() - begin))
         if not is_plain:
-            fixed = holder._call  # noqa: SLF001  # the same network twice
-            graphed = "by a graph" if isinstance(fixed._replay, GraphReplay) else f"no graph {fixed.problem}".strip()  # noqa: SLF001  # the same network twice
+            is_graph = isinstance(calls[0]._replay, fixed_call.GraphReplay)  # noqa: SLF001  # the same network twice
+            graphed = "by a graph" if is_graph else f"no graph {calls[0].problem}".strip()
     told = f"{name} {precision} {arguments.get('layout', '')} batch {batch}: {speeds[0]:.0f} faces/s {graphed}"
     told += f", {speeds[1]:.0f} called"
     if device == "cuda":
@@ -177,10 +185,12 @@ def network_speed(arguments: dict[str, Any]) -> str:
     return told
 
 
-def whole_dub(options: argparse.Namespace, folder: Path, preset: str, height: int, models: list[str]) -> float:
-    """Dub a clip and print its table; return frames a second."""
-    name = f"{preset}-{height}"
-    manifest = make_inputs(folder, name, options.seconds, height)
+def whole_dub(
+    options: argparse.Namespace, folder: Path, preset: str, height: int, models: list[str], model: str = ""
+) -> float:
+    """Dub a clip, a fifth of the length where a lip model is named; print its table, and return frames a second."""
+    name = f"{preset}-{height}{f'-{model}'.replace(' ', '-') if model else ''}"
+    manifest = make_inputs(folder, name, options.seconds / 5 if model else options.seconds, height)
     settings = ["engine.kind=inline", f'engine.device="{options.device}"', "engine.hardware_frames=on", *models]
     with GpuBusy() as busy:
         made = in_child(
@@ -189,7 +199,8 @@ def whole_dub(options: argparse.Namespace, folder: Path, preset: str, height: in
         )
     found = made["result"]
     speed = found["frames"] / found["render_s"]
-    print(f"{height}p {preset}: {speed:.1f} frames/s, whole run {made['wall_s']:.1f} s; {busy}")
+    title = f"{height}p {preset}{f' by {model}' if model else ''}"
+    print(f"{title}: {speed:.1f} frames/s, whole run {made['wall_s']:.1f} s; {busy}")
     total = found["render_s"]
     for stage, seconds in found["stages_s"].items():
         each_ms = 1000 * seconds / found["frames"]
@@ -220,6 +231,17 @@ def networks(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, An
         for batch in (4, 8, 16):
             yield {**common, "name": "gfpgan", "path": folder / "gfpgan.pth", "precision": "bfloat16",
                    "batch": batch, "layout": layout, "repeat": 6}  # fmt: skip
+
+
+def other_lips(options: argparse.Namespace, folder: Path, height: int, left: Callable[[], float]) -> None:
+    """Dub a clip by each lip model but Wav2Lip, whose dubs are printed anyway; their files stay no longer."""
+    for model in lip_models.MODELS:
+        if model == "wav2lip" or not _within(left, f"{height}p by {model}"):
+            continue
+        with tempfile.TemporaryDirectory(dir=folder) as weights:
+            made = in_child(lip_models.written, {"model": model, "folder": weights, "quick": options.quick})
+            whole_dub(options, folder, "fast", height, lip_models.assignments(made), model)
+        sys.stdout.flush()
 
 
 def _within(seconds_left: Callable[[], float], what: str) -> bool:
@@ -285,6 +307,8 @@ def main() -> None:
                     theirs = original_speed(options.original, folder, checkpoint, options.seconds, height)
                     print(f"{height}p the original: {theirs:.1f} frames/s; ours is {ours / theirs:.1f} times as fast")
                 sys.stdout.flush()
+            if height == heights[0]:
+                other_lips(options, folder, height, left)
 
 
 if __name__ == "__main__":

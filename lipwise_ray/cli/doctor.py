@@ -104,6 +104,7 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     yield _disk_line(folder)
     if quick:
         return
+    yield onnx_line()
     from lipwise_ray.media.encode import opening_encoders
 
     opening = opening_encoders()
@@ -210,6 +211,22 @@ def _runtime_line() -> tuple[bool, str, str]:
     if not is_installed(OPENVINO):
         return True, "runtime", "torch. The extra `cpu` brings openvino, which is faster"
     return True, "runtime", f"openvino {importlib.metadata.version(OPENVINO)}, where engine.cpu_runtime allows it"
+
+
+def onnx_line() -> node_checks.NodeCheck:
+    """Return the execution providers of ONNX lip-sync models here."""
+    import torch
+
+    from lipwise_ray.nets.onnx_session import providers
+
+    has_gpu = torch.cuda.is_available()
+    names = [name.removesuffix("ExecutionProvider") for name in providers("cuda" if has_gpu else "cpu", tensorrt=True)]
+    import onnxruntime  # once its telemetry is off
+
+    told = f"onnxruntime {onnxruntime.__version__}: {', '.join(names)}"
+    if has_gpu and len(names) == 1:
+        told += ". ONNX lip models leave this GPU idle: install onnxruntime-gpu in place of onnxruntime"
+    return True, "onnx", told
 
 
 def _disk_line(folder: Path) -> tuple[bool, str, str]:

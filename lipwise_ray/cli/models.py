@@ -136,8 +136,9 @@ def verify(
     failed = 0
     for name in names or [n for n in registry.entries if registry.installed(n)]:
         try:
-            registry.resolve(name)
-            typer.echo(f"{name}: good")
+            found = registry.resolve(name)
+            is_known = bool(registry.entry(name).sha256)
+            typer.echo(f"{name}: {'good' if is_known else f'there is no published hash; its own is {found.sha256}'}")
         except LipwiseError as error:
             typer.echo(f"error: {error}", err=True)
             failed += 1

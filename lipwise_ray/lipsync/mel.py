@@ -23,8 +23,8 @@ _LOW_HZ, _HIGH_HZ = 55.0, 7600.0
 _MIN_LEVEL_DB, _REF_LEVEL_DB = -100.0, 20.0
 _FLOOR = 1e-5
 _LIMIT = 4.0
-SILENCE = -_LIMIT
-"""Value of every band in silence."""
+SILENCE, LOUDEST = -_LIMIT, _LIMIT
+"""Values of every band in silence, and of the loudest that the scale has."""
 
 MEL_DTYPE = "<f2"
 """Sample format of a mel in a file: little-endian float16."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from lipwise_ray.lipsync.audio_features import MEL, AudioFeature
+from lipwise_ray.lipsync.mouth_strength import louder_mel
 from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
 from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.nets.sizes import WAV2LIP_PX
-from lipwise_ray.values import F32Array
+from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,6 +82,17 @@ def new_faces(lipsync: LipSync, crops: Sequence[FaceImage], sounds: F32Array) ->
     return [HostImage(image) for image in made[: len(crops)]]
 
 
+@runtime_checkable
+class AlignedLipSync(LipSync, Protocol):
+    """A lip-sync network whose crop is the face aligned by its five points; others get that of the box.
+
+    Attributes:
+        template: Places of eyes, nose and mouth corners in the crop, as shares of its side, shape (5, 2).
+    """
+
+    template: F64Array
+
+
 class Passthrough:
     """Returns every crop unchanged: for dry runs, and for tests of everything around the network."""
 
@@ -104,6 +116,7 @@ class Wav2LipSync(ResidentLipSync):
         precision: Number format.
         batch_faces: Faces a call.
         bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
+        strength: Scale on what it hears, see `louder_mel`.
 
     Raises:
         WeightsError: The file does not hold Wav2Lip's tensors.
@@ -112,7 +125,14 @@ class Wav2LipSync(ResidentLipSync):
     feature = MEL
 
     def __init__(
-        self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int, bfloat16: bool | None = None
+        self,
+        checkpoint: Path,
+        *,
+        device: str,
+        precision: Precision,
+        batch_faces: int,
+        bfloat16: bool | None = None,
+        strength: float = 1.0,
     ) -> None:
         import torch
 
@@ -133,25 +153,30 @@ class Wav2LipSync(ResidentLipSync):
             masked = whole.clone()
             masked[:, :, WAV2LIP_PX // 2 :] = 0
             pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
-            return call(mels.to(dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)
+            return call(louder_mel(mels, strength).to(dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)
 
         super().__init__(WAV2LIP_PX, batch_faces, device, draw)
 
 
 class CompiledWav2LipSync:
-    """Wav2Lip by another runtime than torch, on a CPU.
+    """Wav2Lip by another runtime than torch.
 
     Args:
         network: Wav2Lip, opened for ``batch_faces``.
         batch_faces: Faces a call.
+        size_px: Side of its crops.
+        strength: Scale on what it hears, see `louder_mel`.
     """
 
     feature = MEL
 
-    def __init__(self, network: CompiledNetwork, batch_faces: int) -> None:
-        self.size_px = WAV2LIP_PX
+    def __init__(
+        self, network: CompiledNetwork, batch_faces: int, *, size_px: int = WAV2LIP_PX, strength: float = 1.0
+    ) -> None:
+        self.size_px = size_px
         self.batch_faces = batch_faces
         self._network = network
+        self._strength = strength
 
     def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:
         """Return the faces with new lips."""
@@ -160,7 +185,8 @@ class CompiledWav2LipSync:
         pair_nchw[:, 3:] = faces_bgr.transpose(0, 3, 1, 2)
         pair_nchw[:, :3, :half] = pair_nchw[:, 3:, :half]
         pair_nchw[:, :3, half:] = 0
-        faces_nchw = self._network(np.ascontiguousarray(sounds[:, None], np.float32), pair_nchw)
+        mels = louder_mel(sounds, self._strength)[:, None]
+        faces_nchw = self._network(np.ascontiguousarray(mels, np.float32), pair_nchw)
         return np.ascontiguousarray(faces_nchw.transpose(0, 2, 3, 1), np.float32)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipwise_ray.lipsync.align import roll_degrees
+from lipwise_ray.lipsync.align import aligned_to_shown, roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, in_groups, timed
 from lipwise_ray.lipsync.compose import jaw_mask, paste_mask
 from lipwise_ray.lipsync.compositor import Compositor, HostCompositor
@@ -19,7 +19,7 @@ from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
 from lipwise_ray.lipsync.light import HostLights, Lights
 from lipwise_ray.lipsync.measures import FaceLuma, LaidFace, Measures
-from lipwise_ray.lipsync.model import new_faces
+from lipwise_ray.lipsync.model import AlignedLipSync, new_faces
 from lipwise_ray.lipsync.neighbours import with_neighbours
 from lipwise_ray.lipsync.occlusion import Occlusion, Occlusions
 from lipwise_ray.lipsync.reach import reach_of
@@ -31,6 +31,7 @@ from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import sample_bytes
 from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes, View
 from lipwise_ray.media.region import Canvas, box_to_shown
+from lipwise_ray.values import F64Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -182,15 +183,12 @@ class Renderer:
 
     def _drafts(self, jobs: Sequence[FrameJob]) -> list[FrameDraft]:
         """Return frames with the crops of their faces, which are read together."""
-        side, aspect = self._lipsync.size_px, self._canvas.aspect
-        rolls = self._blend.align
+        side = self._lipsync.size_px
         drafts = [FrameDraft(job, [], job.outside > self.reach.dubbed) for job in jobs]
         faces: list[tuple[FrameDraft, FaceTarget, View]] = []
         for draft in drafts:
-            for target in self._faces_of(draft.job):
-                roll = roll_degrees(target.landmarks, aspect) if rolls else 0.0
-                to_shown = box_to_shown(target.crop_box, side, roll, aspect)
-                faces.append((draft, target, View(draft.job.frame, to_shown)))
+            frame, targets = draft.job.frame, self._faces_of(draft.job)
+            faces += [(draft, target, View(frame, self._crop_to_shown(target))) for target in targets]
         crops = self._planes.read(
             self._canvas,
             [view for _, _, view in faces],
@@ -201,6 +199,14 @@ class Renderer:
         for (draft, target, view), crop in zip(faces, crops, strict=True):
             draft.faces.append(FaceDraft(draft.job, target, view.to_shown, side, crop, self._rim, self._rim, crop))
         return drafts
+
+    def _crop_to_shown(self, target: FaceTarget) -> F64Array:
+        """Return the map from a face's crop, as the network takes it, to the shown frame, shape (2, 3)."""
+        lipsync, aspect = self._lipsync, self._canvas.aspect
+        if isinstance(lipsync, AlignedLipSync):
+            return aligned_to_shown(target.landmarks, lipsync.size_px, aspect, lipsync.template)
+        roll = roll_degrees(target.landmarks, aspect) if self._blend.align else 0.0
+        return box_to_shown(target.crop_box, lipsync.size_px, roll, aspect)
 
     # lips and light ----------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from lipwise_ray.errors import LipwiseError, SetupError, StorageError, WeightsEr
 from lipwise_ray.models.registry import Registry, RegistryEntry, how_to_get
 from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.storage.address import is_web, shown
-from lipwise_ray.storage.digest import sha256_of
+from lipwise_ray.storage.digest import crc32_of, sha256_of
 from lipwise_ray.storage.plain_http import answered
 from lipwise_ray.storage.redact import redact
 from lipwise_ray.storage.retries import SLOWEST, RetryPolicy
@@ -33,6 +33,7 @@ from lipwise_ray.storage.timed_retries import TimedRetries, fault_of, is_untrust
 
 _BLOCK_BYTES = 1 << 20
 _NET_BLOCK_BYTES = 1 << 16  # what is lost when a connection breaks
+_MOST_TEXT_BYTES = 1024
 _RETRIES = RetryPolicy(tries=4, total_s=60.0, first_wait_s=1.0, longest_wait_s=15.0)
 """Of each address, anew from the farthest byte that a broken download reached."""
 
@@ -98,7 +99,7 @@ def pull(
             do="If these terms fit your use, run the command again with --accept-licence",
         )
     target = registry.path_of(name)
-    if target.is_file() and sha256_of(target) == entry.sha256:
+    if target.is_file() and entry.sha256 in ("", sha256_of(target)):
         return target
     addresses = ([f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []) + entry.urls
     if not addresses:
@@ -192,6 +193,9 @@ def _write(address: str, body: _Body, part: Path, entry: RegistryEntry, on_progr
 
 def _check(address: str, part: Path, entry: RegistryEntry, *, is_resumed: bool) -> None:
     """Remove a file that is not the published one, and say so."""
+    if not entry.sha256:
+        _check_crc32(address, part, entry)
+        return
     digest = sha256_of(part)
     if digest == entry.sha256:
         return
@@ -208,6 +212,34 @@ def _check(address: str, part: Path, entry: RegistryEntry, *, is_resumed: bool) 
         got=f"gave a file of sha256 {digest[:12]}...",
         must=f"the published file has {entry.sha256[:12]}...",
     )
+
+
+def _check_crc32(address: str, part: Path, entry: RegistryEntry) -> None:
+    """Remove a file whose CRC32 is not the one that lies beside it, and say so: a sum against damage, not forgery."""
+    try:
+        refuse_non_weights(part)
+    except WeightsError:
+        part.unlink()
+        raise
+    if not entry.crc32_beside:
+        return
+    beside = f"{address.rpartition('.')[0]}.hash"
+    crc32, stated = crc32_of(part), _text(beside).strip().lower()
+    if crc32 != stated:
+        part.unlink()
+        must = f"{shown(beside)} says {stated[:16]}"
+        raise WeightsError("wrong_hash", shown(address), got=f"gave a file of CRC32 {crc32}", must=must)
+
+
+def _text(address: str) -> str:
+    """Return the text of a small file."""
+    with _opened(address, 0, TimedRetries.of(_RETRIES)) as body:
+        found = b""
+        for block in body.blocks:
+            found += block
+            if len(found) > _MOST_TEXT_BYTES:
+                raise WeightsError("pull_failed", shown(address), got=f"longer than {_MOST_TEXT_BYTES} bytes")
+    return found.decode("ascii", "replace")
 
 
 @contextmanager

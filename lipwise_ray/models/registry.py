@@ -23,17 +23,20 @@ from lipwise_ray.storage.digest import sha256_of
 class RegistryEntry(BaseModel):
     """One published file.
 
-    ``network`` says which code loads it; ``reason`` why it may not be used in commerce, or why that is unclear;
-    ``made_for`` (in the file: ``for``) the only images it was made for, empty for photographed ones.
+    ``network`` says which code loads it; ``sha256`` is empty where nobody has stated it; ``reason`` says why it may not
+    be used in commerce, or why that is unclear; ``made_for`` (in the file: ``for``) is the only images it was made for,
+    empty for photographed ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     network: str
     file: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     bytes_total: int | None = None
     urls: list[str]
+    crc32_beside: bool = False
+    """Beside the file lies one of the same name that ends in ``.hash``, with its CRC32."""
     licence: str
     commercial: Commercial
     reason: str = ""
@@ -48,6 +51,8 @@ class RegistryEntry(BaseModel):
     def _says_why(self) -> RegistryEntry:
         if (self.commercial == "yes") == bool(self.reason):
             raise ValueError("a reason must be given where commercial use is not a plain yes, and only there")
+        if not self.sha256 and (self.bundled or self.package):
+            raise ValueError("a file that comes with a package must have its sha256")
         return self
 
     @property
@@ -61,10 +66,9 @@ class RegistryEntry(BaseModel):
         return self.commercial == "no"
 
     def checkpoint(self, name: str, path: Path) -> Checkpoint:
-        """Return the published file as it is found on this machine."""
-        return Checkpoint(
-            name, self.network, path, self.sha256, self.licence, self.commercial, self.reason, self.made_for
-        )
+        """Return the published file as it is found on this machine; where its hash is not known, its own is taken."""
+        sha256 = self.sha256 or sha256_of(path)
+        return Checkpoint(name, self.network, path, sha256, self.licence, self.commercial, self.reason, self.made_for)
 
 
 class Registry:
@@ -123,7 +127,7 @@ class Registry:
 
     def _is_elsewhere(self, name: str) -> bool:
         entry = self.entry(name)
-        return not entry.bundled and self._elsewhere(entry.file)
+        return not entry.bundled and bool(entry.sha256) and self._elsewhere(entry.file)
 
     def resolve(self, name: str, network: str | None = None) -> Checkpoint:
         """Return an installed checkpoint after checking its hash; whoever fetches one from elsewhere checks it there.
@@ -158,12 +162,14 @@ class Registry:
         return entry.checkpoint(name, path)
 
     def check(self, name: str, path: Path) -> None:
-        """Compare a file with what was published.
+        """Compare a file with what was published; where its hash is not known, no file is another one.
 
         Raises:
             WeightsError: It is another file.
         """
         entry = self.entry(name)
+        if not entry.sha256:
+            return
         sha256 = sha256_of(path)
         if sha256 != entry.sha256:
             size = path.stat().st_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,17 @@ _TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 _FATAL_ONLY = 4
 _ERRORS = "onnxruntime.capi.onnxruntime_pybind11_state"  # where its exceptions are; they have no base of their own
 _BROKEN = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
-_ON_GPU, _ON_CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_ON_GPU, _ON_CPU, _TENSORRT = "CUDAExecutionProvider", "CPUExecutionProvider", "TensorrtExecutionProvider"
+_TENSORRT_PACKAGE = "tensorrt"
 
 
 def open_session(
-    weights: Path, *, threads: int = 1, device: str = "cpu", is_any_size: bool = False
+    weights: Path,
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    is_any_size: bool = False,
+    engines: Path | None = None,
 ) -> onnxruntime.InferenceSession:
     """Return a session of a checkpoint.
 
@@ -29,6 +36,7 @@ def open_session(
         threads: Threads that it may use.
         device: ``cpu``, or ``cuda`` where ONNX Runtime's build for GPUs is installed; another runs on the CPU.
         is_any_size: Take inputs of any size, whatever one the file states.
+        engines: Folder for what TensorRT makes of it, which takes minutes once; None does without TensorRT.
 
     Raises:
         WeightsError: It cannot load the file.
@@ -36,20 +44,52 @@ def open_session(
     options = session_options(max(1, threads))
     import onnxruntime  # once its telemetry is off
 
-    is_on_gpu = device.startswith("cuda") and _ON_GPU in onnxruntime.get_available_providers()
-    providers = [_ON_GPU, _ON_CPU] if is_on_gpu else [_ON_CPU]
+    names = providers(device, tensorrt=engines is not None)
+    is_on_gpu = names[0] != _ON_CPU
+    told = {_TENSORRT: {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(engines)}}
     try:
         model = _without_sizes(weights) if is_any_size else str(weights)
         # Trying again with the processor, where that has just failed, only prints the failure.
-        return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=is_on_gpu)
+        return onnxruntime.InferenceSession(
+            model, options, providers=[(name, told.get(name, {})) for name in names], enable_fallback=is_on_gpu
+        )
     except broken_networks() as error:
-        raise WeightsError(
-            "not_onnx",
-            str(weights),
-            got=f"ONNX Runtime cannot load it: {str(error).splitlines()[0]}",
-            must="a whole ONNX file is needed",
-            do="Download it again",
-        ) from error
+        raise not_onnx(weights, error) from error
+
+
+def providers(device: str, *, tensorrt: bool = False) -> list[str]:
+    """Return the execution providers of sessions on a device, the preferred first: those that are installed.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        tensorrt: TensorRT may be one of them, where its package is there too: ONNX Runtime's build for GPUs names it
+            in any case.
+    """
+    session_options(threads=0)
+    import onnxruntime  # once its telemetry is off
+
+    there = onnxruntime.get_available_providers()
+    if not device.startswith("cuda") or _ON_GPU not in there:
+        return [_ON_CPU]
+    builds = tensorrt and _TENSORRT in there and importlib.util.find_spec(_TENSORRT_PACKAGE) is not None
+    return [*([_TENSORRT] if builds else []), _ON_GPU, _ON_CPU]
+
+
+def not_onnx(weights: Path, error: Exception) -> WeightsError:
+    """Return the error of a file that is no whole network.
+
+    Args:
+        weights: The file.
+        error: What a reader raised.
+    """
+    lines = str(error).splitlines() or [type(error).__name__]
+    return WeightsError(
+        "not_onnx",
+        str(weights),
+        got=f"ONNX Runtime cannot load it: {lines[0]}",
+        must="a whole ONNX file is needed",
+        do="Download it again",
+    )
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:  # type: ignore[no-any-unimported]  # it has no types

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from functools import partial
 
+from lipwise_ray.errors import SettingsError
 from lipwise_ray.lipsync.audio_features import MEL, WHISPER_STATES, AudioFeature
 from lipwise_ray.lipsync.mel import MEL_BANDS
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Passthrough, Wav2LipSync, load_wav2lip
 from lipwise_ray.lipsync.musetalk import MuseTalkLipSync
+from lipwise_ray.lipsync.onnx_lips import open_onnx_lips
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import InId, Machines, ModelRole, NumberFormat, Requirement, Wanted
 from lipwise_ray.nets.exports import Exportable
+from lipwise_ray.nets.onnx_layout import is_onnx
 from lipwise_ray.nets.runtimes import TORCH
 from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.roles.audio_encoder import hears_states
 from lipwise_ray.roles.autoencoder import AUTOENCODER
 from lipwise_ray.settings.model import Settings
+from lipwise_ray.storage.address import whole_path
 
 PASSTHROUGH = "passthrough"
 """Name in place of the network's where faces stay as they are."""
 
-WAV2LIP, MUSETALK = "wav2lip", "musetalk"
+WAV2LIP, MUSETALK, ONNX_LIPS = "wav2lip", "musetalk", "onnx_lips"
+
+ONNX_MODELS = ("wav2lip_96", "wav2lip_gan_96", "edtalk_256")
+"""Lip-sync models, as the registry names them, that are ONNX files."""
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
 _FACE_BYTES = 16 << 20
 """GPU memory that a face takes in Wav2Lip in float32, see `benchmarks/gpu.py`."""
+
+_ONNX_FACE_BYTES = 128 << 20
+"""The same of the largest that is known, of 256 pixels: seven times as many as Wav2Lip has."""
+
+_NOT_IN_ONNX = ("bfloat16", "float16")
 
 _MUSETALK_CPU_BATCH, _MUSETALK_GPU_BATCH = 2, 16
 _MUSETALK_FACE_BYTES = 512 << 20
@@ -41,18 +53,45 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipSync] | None
         return None
     if checkpoint.network == MUSETALK:
         return _musetalk(request, host, checkpoint)
+    if checkpoint.network == ONNX_LIPS:
+        return _onnx_lips(request, host, checkpoint)
     precision, bfloat16, path = settings.precision, host.bfloat16(), host.locate(checkpoint)
     runtime = host.runtime(precision)
 
     def make() -> LipSync:
         if runtime == TORCH:
-            return Wav2LipSync(path, device=host.device, precision=precision, batch_faces=batch, bfloat16=bfloat16)
+            return Wav2LipSync(
+                path,
+                device=host.device,
+                precision=precision,
+                batch_faces=batch,
+                bfloat16=bfloat16,
+                strength=settings.strength,
+            )
         inputs = {"mel": (1, MEL_BANDS, WINDOW_COLUMNS), "face": (6, WAV2LIP_PX, WAV2LIP_PX)}
         network = Exportable(WAV2LIP, checkpoint.sha256, partial(load_wav2lip, path), inputs)
         is_bfloat16 = precision == "bfloat16" or (precision == "auto" and bfloat16)
-        return CompiledWav2LipSync(host.compiled(network, runtime, batch, bfloat16=is_bfloat16), batch)
+        compiled = host.compiled(network, runtime, batch, bfloat16=is_bfloat16)
+        return CompiledWav2LipSync(compiled, batch, strength=settings.strength)
 
-    return ModelRecipe((checkpoint,), make, (precision, bfloat16, runtime), batch)
+    return ModelRecipe((checkpoint,), make, (precision, bfloat16, runtime, settings.strength), batch)
+
+
+def _onnx_lips(request: ModelRequest, host: ModelHost, checkpoint: Checkpoint) -> ModelRecipe[LipSync]:
+    settings, runtime = request.settings.lipsync, host.runtime("float32")
+    batch = request.batch(settings.batch_frames or host.batch(_CPU_BATCH, _GPU_BATCH, _ONNX_FACE_BYTES))
+
+    def make() -> LipSync:
+        return open_onnx_lips(
+            host.locate(checkpoint),
+            runtime=runtime,
+            device=host.device,
+            threads=host.threads,
+            batch_faces=batch,
+            strength=settings.strength,
+        )
+
+    return ModelRecipe((checkpoint,), make, (runtime, settings.strength), batch)
 
 
 def _musetalk(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> ModelRecipe[LipSync]:
@@ -75,10 +114,34 @@ def _musetalk(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> Model
 
 
 def _required(settings: Settings, machines: Machines) -> Requirement:
-    """Return the checkpoint that the settings ask for; a file is of the network of the model that they name."""
+    """Return the checkpoint that the settings ask for.
+
+    A file is of the network of the model that they name; that of a model which hears the mel may be an ONNX file.
+
+    Raises:
+        SettingsError: They ask for something that the model does not bear.
+    """
     del machines
-    lipsync = settings.lipsync
-    networks = (MUSETALK, WAV2LIP) if hears_states(settings) else (WAV2LIP, MUSETALK)
+    lipsync, hears_mel = settings.lipsync, not hears_states(settings)
+    is_file_onnx = lipsync.checkpoint is not None and is_onnx(whole_path(lipsync.checkpoint))
+    is_in_onnx = hears_mel and (is_file_onnx if lipsync.checkpoint is not None else lipsync.model in ONNX_MODELS)
+    if lipsync.strength != 1 and not hears_mel:
+        raise SettingsError(
+            "no_strength",
+            f"lipsync.strength = {lipsync.strength:g}",
+            got=f"{lipsync.model} has no such strength",
+            must="only models that hear the mel bear it",
+            do="Leave it at 1, or choose one of them: wav2lip, edtalk_256",
+        )
+    if is_in_onnx and lipsync.precision in _NOT_IN_ONNX:
+        raise SettingsError(
+            "onnx_precision",
+            f"lipsync.precision = {lipsync.precision}",
+            got="an ONNX lip-sync model computes in float32",
+            do="Set it to auto or float32, or take a checkpoint for torch",
+        )
+    first = ONNX_LIPS if is_in_onnx else WAV2LIP if hears_mel else MUSETALK
+    networks = (first, *(one for one in LIPSYNC.networks if one != first))
     return Requirement((Wanted(lipsync.model, networks, lipsync.checkpoint),))
 
 
@@ -97,13 +160,13 @@ LIPSYNC = ModelRole(
     "lipsync",
     "lipsync.model",
     "lipsync.checkpoint",
-    networks=(WAV2LIP, MUSETALK),
+    networks=(WAV2LIP, MUSETALK, ONNX_LIPS),
     requirement=_required,
     load=_load,
     order=0,
     in_job_id=InId.HASH,
     needed=lambda settings, _: settings.lipsync.model != PASSTHROUGH,
-    number_format=NumberFormat("lipsync.precision", float16_on_gpus=True),
-    runtime_networks=(WAV2LIP,),
+    number_format=NumberFormat("lipsync.precision", float32_networks=(ONNX_LIPS,), float16_on_gpus=True),
+    runtime_networks=(WAV2LIP, ONNX_LIPS),
     recommended="wav2lip_gan",
 )

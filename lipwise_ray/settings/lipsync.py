@@ -16,8 +16,8 @@ class LipsyncSettings(Section):
     model: str = "wav2lip_gan"
     """A name of the registry, or ``passthrough``."""
     checkpoint: str | None = None
-    """A file of weights instead of the registry's: of Wav2Lip, or with ``model = "musetalk_15"`` of MuseTalk's
-    U-Net."""
+    """A file of weights instead of the registry's: of Wav2Lip, as an ONNX file also of a larger Wav2Lip or of EDTalk,
+    or with ``model = "musetalk_15"`` of MuseTalk's U-Net."""
     autoencoder: str = "sd_vae_ft_mse"
     """The autoencoder of musetalk_15: a name of the registry."""
     autoencoder_checkpoint: str | None = None
@@ -30,6 +30,10 @@ class LipsyncSettings(Section):
     """``auto`` is float16 on a GPU, bfloat16 on a CPU that has it in hardware, else float32."""
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
     """Faces a network call; 0 means 16 on a CPU, 128 on a GPU, and of musetalk_15 2 and 16."""
+    strength: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Strength of the mouth's movements, of models that hear the mel: 1 as they draw it, 0 as in silence. It scales the
+    mel's distance from silence, of edtalk_256 its own weight of the mouth; from about 1.3 on loud speech is at the end
+    of the scale."""
     audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
     """The lips follow the audio this much later in the track; the delivered audio does not move."""
     windows: Literal["padded", "reference"] = "padded"
@@ -46,3 +50,7 @@ class LipsyncSettings(Section):
     ``auto`` for silero_vad where the extra `vad` is installed. It hears no singing: songs need ``none``."""
     vad_checkpoint: str | None = None
     """A file instead of the registry's."""
+
+    def idle_keys(self) -> set[str]:
+        """Return the settings that decide nothing of what the model draws: earlier jobs' ids have no word of them."""
+        return {"batch_frames", *(("strength",) if self.strength == 1 else ())}

@@ -363,7 +363,7 @@ class Settings(Section):
                 **dict.fromkeys(_DECIDE_NOTHING, True),
                 "encode": {"tracks": True, "audio": loudness},  # what tracks make of a row counts by itself
                 "timing": fit,  # a bound only decides whether there is a result
-                "lipsync": {"batch_frames"},
+                "lipsync": self.lipsync.idle_keys(),
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces", *bound},
             },

@@ -13,13 +13,16 @@ from lipwise_ray.lipsync.audio_features import MEL
 from lipwise_ray.lipsync.device_copies import device_images
 from lipwise_ray.lipsync.model import DeviceLipSync, LipSync, Wav2LipSync, new_faces
 from lipwise_ray.lipsync.musetalk import MuseTalkLipSync
+from lipwise_ray.lipsync.onnx_lips import open_onnx_lips
 from lipwise_ray.media.planes import HostImage
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
+from lipwise_ray.nets.runtimes import TORCH
 from lipwise_ray.resources import models_folder
 from lipwise_ray.roles.audio_encoder import LATENT_MODELS
-from lipwise_ray.roles.lipsync import MUSETALK, WAV2LIP, heard_by
+from lipwise_ray.roles.lipsync import MUSETALK, ONNX_LIPS, ONNX_MODELS, WAV2LIP, heard_by
 from tests.support.latent_models import write_musetalk
+from tests.support.onnx_lips import write_edtalk, write_exported
 from tests.support.seeded import seeded_input
 
 BATCH = 2
@@ -37,13 +40,31 @@ def _musetalk(folder: Path) -> LipSync:
     return MuseTalkLipSync(*files, device="cpu", precision="float32", batch_faces=BATCH)
 
 
-MODELS: dict[str, Callable[[Path], LipSync]] = {WAV2LIP: _wav2lip, MUSETALK: _musetalk}
+def _onnx(write: Callable[[Path], Path]) -> Callable[[Path], LipSync]:
+    def opened(folder: Path) -> LipSync:
+        path = write(folder / "lips.onnx")
+        return open_onnx_lips(path, runtime=TORCH, device="cpu", threads=1, batch_faces=BATCH, strength=1.0)
+
+    return opened
+
+
+def _tiny(path: Path) -> Path:
+    return write_exported(path, models_folder() / "tiny" / "tiny_generator.safetensors")
+
+
+MODELS: dict[str, tuple[str, Callable[[Path], LipSync]]] = {
+    "wav2lip": (WAV2LIP, _wav2lip),
+    "musetalk": (MUSETALK, _musetalk),
+    "onnx wav2lip": (ONNX_LIPS, _onnx(_tiny)),
+    "onnx edtalk": (ONNX_LIPS, _onnx(write_edtalk)),
+}
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def named(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, LipSync]:
     """Yield the name of a network and its model in float32."""
-    return request.param, MODELS[request.param](tmp_path_factory.mktemp("models"))
+    network, make = MODELS[request.param]
+    return network, make(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -74,8 +95,8 @@ def test_faces_do_not_depend_on_others(model: LipSync) -> None:
     assert np.array_equal(model(faces[::-1].copy(), sounds[::-1].copy())[::-1], both)
     (alone,) = new_faces(model, [HostImage(faces[0])], sounds[:1])
     assert np.array_equal(alone.host(), both[0])
-    assert isinstance(model, DeviceLipSync)
     (there,) = new_faces(model, device_images(torch.from_numpy(faces[:1])), sounds[:1])
+    assert isinstance(model, DeviceLipSync) != isinstance(there, HostImage)
     assert np.array_equal(there.host(), both[0])
 
 
@@ -89,7 +110,8 @@ def test_faces_follow_what_is_said(model: LipSync) -> None:
     assert np.abs(other[1] - both[1]).max() > 0.01
 
 
-def test_latent_models_are_named() -> None:
-    """Models that draw among latents are those of the registry's network."""
+def test_models_are_named() -> None:
+    """Models that draw among latents, and those that are ONNX files, are those of the registry's networks."""
     entries = Registry(models_folder() / "registry.toml", Path()).entries
     assert {name for name, entry in entries.items() if entry.network == MUSETALK} == {*LATENT_MODELS}
+    assert {name for name, entry in entries.items() if entry.network == ONNX_LIPS} == {*ONNX_MODELS}

@@ -46,6 +46,7 @@ LATER = {
     "label",
     *(f"settings.marking.{key}" for key in ("label", "label_corner", "label_font", "label_s", "label_text")),
     "watermark",
+    "settings.lipsync.strength",
     "settings.marking.watermark",
     *(f"settings.marking.watermark_{key}" for key in ("checkpoint", "detector", "message", "strength")),
     "settings.marking.watermark_detector_checkpoint",

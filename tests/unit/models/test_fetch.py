@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -157,6 +158,44 @@ def test_add_takes_the_published_file_only(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=f"{len(BODY) - 1} of {len(BODY)} bytes"):
         fetch.add(registry, "net", tmp_path / "wrong")
     assert fetch.add(registry, "net", tmp_path / "right").read_bytes() == BODY
+
+
+def _unhashed(folder: Path, address: str) -> Registry:
+    """Return a registry whose file has no hash, but a CRC32 beside it."""
+    (folder / "registry.toml").write_text(
+        '[net]\nnetwork = "onnx_lips"\nfile = "net.onnx"\nsha256 = ""\ncrc32_beside = true\n'
+        f'urls = {[f"{address}/net.onnx"] if address else []}\nlicence = "terms"\ncommercial = "yes"\n'
+    )
+    return Registry(folder / "registry.toml", folder / "models")
+
+
+@pytest.mark.parametrize("stated", ["{crc32}", "{crc32}\n", "00000000", ""])
+def test_a_file_without_a_hash_is_checked_by_its_crc32(stated: str, tmp_path: Path) -> None:
+    """The sum that lies beside it must fit; then its own hash is what results are named after, and a copy stays."""
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    crc32 = f"{zlib.crc32(BODY):08x}"
+    (mirror / "net.onnx").write_bytes(BODY)
+    (mirror / "net.hash").write_text(stated.format(crc32=crc32))
+    registry = _unhashed(tmp_path, "")
+    if crc32 not in stated.format(crc32=crc32):
+        with pytest.raises(WeightsError, match=f"gave a file of CRC32 {crc32}"):
+            fetch.pull(registry, "net", mirror=f"file://{mirror}")
+        assert not registry.installed("net")
+        return
+    path = fetch.pull(registry, "net", mirror=f"file://{mirror}")
+    assert registry.resolve("net", "onnx_lips").sha256 == hashlib.sha256(BODY).hexdigest()
+    assert fetch.pull(registry, "net") == path
+
+
+def test_a_file_without_a_hash_is_not_taken_without_its_sum(site: Site, tmp_path: Path) -> None:
+    """A page in the place of the file or of the sum installs nothing, whatever the status says."""
+    site.body = b"<html>sign in</html>"
+    with pytest.raises(WeightsError, match="web page"):
+        fetch.pull(_unhashed(tmp_path, site.address), "net")
+    site.body = BODY
+    with pytest.raises(WeightsError, match="longer than 1024 bytes"):
+        fetch.pull(_unhashed(tmp_path, site.address), "net")
 
 
 def test_s3_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,197 @@
+"""Time a face and memory of every lip-sync model at its published size, with seeded weights; and whole dubs by each.
+
+    python -m benchmarks.lip_models [--models "wav2lip,musetalk 1.5"] [--rounds 3] [--device cuda] [--quick]
+
+Each is loaded as a worker loads it, in a process of its own, from files that are written first: MuseTalk's have 3.9 GB,
+and take as much memory. ``--quick`` has small networks of the same layouts, and proves the script. `benchmarks/gpu.sh`
+prints frames a second of whole dubs at 720p besides.
+"""
+
+# pyright: basic
+# Scripts: what they hand to the product is checked, every value of their own is not.
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.pipeline import in_child
+from lipwise_ray.nets.diffusion.autoencoder import AUTOENCODER_CHANNELS, ImageAutoencoder
+from lipwise_ray.nets.diffusion.unet import MUSETALK_UNET, LatentUNet, UNetShape
+from lipwise_ray.nets.wav2lip import Wav2Lip
+from lipwise_ray.nets.whisper_encoder import WhisperEncoder, WhisperShape
+
+_MIB = 1 << 20
+_SMALL = (32, 32, 32, 32)
+_SMALL_WIDTH = 0.125
+
+
+class Write(Protocol):
+    """Writes a file of seeded weights, small ones if told so."""
+
+    def __call__(self, path: Path, *, is_small: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LipModel:
+    """A lip-sync model to be measured.
+
+    Attributes:
+        name: What `lipsync.model` is set to.
+        files: Writes each file that it takes, by the setting that names it.
+    """
+
+    name: str
+    files: Mapping[str, Write]
+
+
+def _saved(make: Callable[[bool], nn.Module], prefix: str = "") -> Write:
+    def write(path: Path, *, is_small: bool) -> None:
+        torch.manual_seed(0)
+        torch.save({f"{prefix}{name}": one for name, one in make(is_small).state_dict().items()}, path)
+
+    return write
+
+
+def _unet(shape: UNetShape) -> Write:
+    small = UNetShape(shape.c_in, _SMALL, shape.has_motion)
+    return _saved(lambda is_small: LatentUNet(small if is_small else shape))
+
+
+def _wav2lip(is_small: bool) -> nn.Module:  # noqa: FBT001  # called by `write`
+    return Wav2Lip(_SMALL_WIDTH if is_small else 1.0)
+
+
+def _exported(path: Path, *, is_small: bool) -> None:
+    """Write Wav2Lip as it is published for ONNX Runtime, its batch normalisations folded."""
+    from lipwise_ray.lipsync.model import load_wav2lip
+    from lipwise_ray.nets.exports import Exportable, export
+
+    checkpoint = path.with_suffix(".pth")
+    _saved(_wav2lip)(checkpoint, is_small=is_small)
+    inputs = {"source": (1, 80, 16), "target": (6, 96, 96)}
+    path.write_bytes(export(Exportable("wav2lip", "0" * 64, partial(load_wav2lip, checkpoint), inputs)))
+
+
+_LATENT: dict[str, Write] = {
+    "autoencoder_checkpoint": _saved(lambda small: ImageAutoencoder(_SMALL if small else AUTOENCODER_CHANNELS)),
+    "audio_encoder_checkpoint": _saved(lambda _: WhisperEncoder(WhisperShape()), "model.encoder."),
+}
+
+MODELS = {
+    "wav2lip": LipModel("wav2lip", {"checkpoint": _saved(_wav2lip)}),
+    "wav2lip onnx": LipModel("wav2lip_96", {"checkpoint": _exported}),
+    "musetalk 1.5": LipModel("musetalk_15", {"checkpoint": _unet(MUSETALK_UNET), **_LATENT}),
+}
+"""Models by what they are called here."""
+
+
+def written(arguments: dict[str, Any]) -> dict[str, str]:
+    """Write a model's files, and return the settings of `lipsync` that name them."""
+    model, folder = MODELS[arguments["model"]], Path(arguments["folder"])
+    settings = {"model": model.name}
+    for key, write in model.files.items():
+        path = folder / f"{model.name}-{key}.bin"
+        write(path, is_small=arguments["quick"])
+        settings[key] = str(path)
+    return settings
+
+
+def measured(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Load a model as a worker does, and return what a face takes."""
+    from lipwise_ray.models.checkpoints import Checkpoints
+    from lipwise_ray.models.loading import ModelRequest
+    from lipwise_ray.models.registry import Registry
+    from lipwise_ray.models.role import RowFacts
+    from lipwise_ray.pipeline.tasks.models import Models
+    from lipwise_ray.resources import models_folder
+    from lipwise_ray.roles.autoencoder import AUTOENCODER
+    from lipwise_ray.roles.lipsync import LIPSYNC
+    from lipwise_ray.runs.model_requirements import ModelRequirements
+    from lipwise_ray.settings.layers import resolve
+
+    device, cores = arguments["device"], os.cpu_count() or 1
+    settings = resolve([("benchmark", {"lipsync": {**arguments["settings"], "precision": arguments["precision"]}})])
+    required = ModelRequirements(Registry(models_folder() / "registry.toml", Path()), gpu=device == "cuda")
+    roles = [role for role in (LIPSYNC, AUTOENCODER) if role.needed(settings, RowFacts())]
+    checkpoints = Checkpoints({role.name: required.for_role(role, settings)[0] for role in roles})
+    models = Models(device, cores, room=lambda: 1 << 40)
+    begin_s = time.perf_counter()
+    lips = models.needed(LIPSYNC, ModelRequest(settings, checkpoints))
+    loaded_s, random = time.perf_counter() - begin_s, np.random.default_rng(0)
+    faces = random.random((lips.batch_faces, lips.size_px, lips.size_px, 3)).astype(np.float32)
+    sounds = random.uniform(-1, 1, (lips.batch_faces, *lips.feature.shape)).astype(np.float32)
+    if not arguments["quick"]:
+        lips(faces, sounds)
+    wall_s, cpu_s = [], []
+    for _ in range(arguments["rounds"]):
+        begin_s, cpu_begin_s = time.perf_counter(), time.process_time()
+        lips(faces, sounds)
+        wall_s.append((time.perf_counter() - begin_s) / len(faces))
+        cpu_s.append((time.process_time() - cpu_begin_s) / len(faces))
+    return {
+        "size_px": lips.size_px,
+        "batch": lips.batch_faces,
+        "wall_s": min(wall_s),
+        "cpu_s": min(cpu_s),
+        "loaded_s": loaded_s,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "device_mib": torch.cuda.max_memory_allocated() / _MIB if device == "cuda" else 0.0,
+    }
+
+
+def lines(name: str, settings: dict[str, str], options: argparse.Namespace) -> Iterator[str]:
+    """Yield what a model takes in each number format that it has here."""
+    from lipwise_ray.nets.bfloat16 import has_bfloat16
+
+    formats = ["float32", *(["bfloat16"] if has_bfloat16(options.device) else [])]
+    for precision in formats[:1] if name.endswith("onnx") else formats:
+        asked = {"device": options.device, "rounds": options.rounds, "quick": options.quick}
+        found = in_child(measured, {**asked, "settings": settings, "precision": precision})
+        memory = f", {found['device_mib']:.0f} MiB of the GPU" if options.device == "cuda" else ""
+        yield (
+            f"{name:14s} {precision:9s} {found['size_px']:4d} px, batch {found['batch']:3d}: {found['wall_s']:8.4f} s "
+            f"a face ({found['cpu_s']:.4f} CPU-s), loaded in {found['loaded_s']:.1f} s, "
+            f"{found['peak_mib']:.0f} MiB in all{memory}"
+        )
+
+
+def assignments(settings: Mapping[str, str]) -> list[str]:
+    """Return settings of `lipsync` as ``--set`` takes them."""
+    return [f"lipsync.{key}={json.dumps(value)}" for key, value in settings.items()]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--quick", action="store_true", help="small networks")
+    options = parser.parse_args()
+    names = options.models.split(",")
+    if unknown := [name for name in names if name not in MODELS]:
+        parser.error(f"no such model: {', '.join(unknown)}; there are {', '.join(MODELS)}")
+    print(f"{os.cpu_count()} cores, torch {torch.__version__}, least of {options.rounds}", flush=True)
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = in_child(written, {"model": name, "folder": folder, "quick": options.quick})
+            for line in lines(name, settings, options):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
