@@ -85,7 +85,8 @@ class Worker:
         """
         with _collecting_later():
             self._models.load_all(jobs)
-        gc.freeze()  # what was loaded stays: the first task's collection need not look through it
+        if not self._known_kinds:
+            gc.freeze()  # what was loaded stays: the first task's collection need not look through it
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""
