@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lipwise_ray.pipeline.tasks.early_torch import EarlyTorch
+
 _PROGRAM = """
 import builtins, sys, threading
 from lipwise_ray.pipeline.tasks.early_torch import EarlyTorch
@@ -70,3 +72,11 @@ raise OSError(f"libtorch_cpu.so: cannot open shared object file, at attempt {bui
     done = _run(tmp_path, package, _FAILED)
     assert done.returncode == 1
     assert done.stderr.strip().endswith("OSError: libtorch_cpu.so: cannot open shared object file, at attempt 1")
+
+
+def test_a_torch_that_is_there_counts_as_loaded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that loads further models meanwhile sets torch's threads for each."""
+    monkeypatch.setitem(sys.modules, "torch", sys)  # any module: it is not looked into
+    early = EarlyTorch()
+    with early.loading(is_needed=True):
+        assert early.is_loaded
