@@ -65,16 +65,29 @@ _MIDDLE = np.array(
 LOWER_FACE: F64Array = np.concatenate([_SIDE, _MIDDLE, _SIDE * [-1, 1, 1]])
 """Points of a head's lower half, shape (M, 3): of the image's left side, the middle, the right side."""
 
+_CORNERS = """
+19 57 28 19 22 0 20 2 22 60 57 38 3 20 23 3 2 20 22 1 0 2 1 22 57 59 28 25 6 5 56 59 55 59 29 28 20 10 23 10 25
+23 24 22 19 24 20 22 24 10 20 10 24 15 4 3 23 25 4 23 4 25 5 52 56 55 26 6 25 41 42 61 39 60 38 39 40 60 40 58
+60 58 41 61 41 58 40 53 48 49 48 58 61 56 32 31 52 32 56 12 26 25 24 16 15 29 21 28 21 19 28 21 24 19 63 48 61
+48 63 49 42 63 61 64 63 44 51 52 55 52 51 64 34 26 14 34 52 64 59 62 55 62 59 57 62 48 53 48 62 58 60 62 57 58
+62 60 32 33 14 33 32 52 33 34 14 34 33 52 10 11 25 11 12 25 11 10 15 16 11 15 11 16 12 26 13 14 12 13 26 30 21
+29 30 29 59 30 56 31 56 30 59 17 16 24 21 17 24 13 17 14 16 17 12 17 13 12 43 63 42 63 43 44 45 64 44 45 46 64
+50 51 55 51 50 64 63 50 49 50 63 64 65 46 47 46 65 64 8 27 9 27 8 26 26 7 6 8 7 26 62 54 55 54 62 53 54 50 55 54
+53 49 50 54 49 18 17 21 18 30 31 30 18 21 32 18 31 18 32 14 17 18 14 35 34 64 65 35 64 34 35 26 35 27 26 36 35
+65 36 47 37 36 65 47 35 36 27 9 36 37 27 36 9 57 19 0 38 57 0
+"""
+_TRIANGLES = np.array(_CORNERS.split(), np.int64).reshape(-1, 3)
+"""Delaunay's of the points as they are seen from in front, written down: the package that finds them, SciPy's, takes a
+third of a second to load, of a worker's first frame.
+"""
+
 _OUTLINE, _CORNER, _UPPER, _LOWER = 10, 10, 4, 5
 _ON_CHIN = 0.25
 
 
-@lru_cache(maxsize=1)
 def triangles() -> I64Array:
     """Return the triangles of the mesh, numbers of points, shape (T, 3)."""
-    from scipy.spatial import Delaunay  # loaded by what draws masks alone
-
-    return np.asarray(Delaunay(LOWER_FACE[:, :2]).simplices, np.int64)
+    return _TRIANGLES
 
 
 def typical_lower_face(landmarks: F32Array, aspect: float = 1.0) -> F32Array:

@@ -14,7 +14,6 @@ from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageErro
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
-from lipwise_ray.reports.write import write_report
 from lipwise_ray.runs.kept_engine import KeptEngine
 from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, ProgressCallback, RunEnded
 from lipwise_ray.runs.report import Report
@@ -143,6 +142,8 @@ class RowsRunner:
             writes_page: They are wanted.
         """
         if writes_page:
+            from lipwise_ray.reports.write import write_report  # nothing waits for it but the end
+
             try:
                 report = replace(report, page=write_report(open_store(report.state), report.run_id, folder))
             except LipwiseError as error:  # what was done stays done

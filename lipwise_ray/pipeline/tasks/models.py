@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from lipwise_ray.nets.bfloat16 import has_bfloat16
 from lipwise_ray.nets.exports import Exports
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED, TORCH, Runtime, load_runtime, runtime_of
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
+from lipwise_ray.pipeline.tasks.early_torch import EarlyTorch
 from lipwise_ray.pipeline.tasks.model_pool import ModelPool, file_bytes, room_for_models
 from lipwise_ray.roles.lipsync import LIPSYNC
 from lipwise_ray.roles.table import ROLES
@@ -67,6 +67,7 @@ class Models:
         self._known_encoding: HardwareEncoding | None = None
         self._told_bfloat16: bool | None = None
         self._runtime: Runtime = TORCH
+        self._early_torch = EarlyTorch()
         self._first_free_bytes: int | None = None
 
     @property
@@ -107,8 +108,11 @@ class Models:
         return self._known_encoding
 
     def load(self, request: ModelRequest) -> None:
-        """Load the models of all roles that have checkpoints and are loaded before work."""
-        for role in ROLES.values():
+        """Load the models of all roles that have checkpoints and are loaded before work.
+
+        Those come first that other runtimes than torch may make ready, while torch is being loaded.
+        """
+        for role in sorted(ROLES.values(), key=lambda role: not role.runtime_networks):
             if role.is_preloaded:
                 self.of(role, request)
 
@@ -141,7 +145,8 @@ class Models:
         for request in requests:
             self._runtime = self._runtime_for(request)
             try:
-                self.load(request)
+                with self._early_torch.loading(is_needed=self._loads_beside_torch(request)):
+                    self.load(request)
             except SetupError as error:
                 if request.settings.engine.cpu_runtime != AUTO or error.code != RUNTIME_REFUSED:
                     raise
@@ -151,6 +156,15 @@ class Models:
     def _runtime_for(self, request: ModelRequest) -> Runtime:
         is_open = self._host.device == "cpu" and _has_runtimes(request)
         return runtime_of(request.settings.engine.cpu_runtime) if is_open else TORCH
+
+    def _loads_beside_torch(self, request: ModelRequest) -> bool:
+        """Tell whether a job has a network for torch beside one that another runtime makes ready meanwhile."""
+        return self._runtime != TORCH and any(
+            one.network not in role.runtime_networks
+            for role in ROLES.values()
+            if role.is_preloaded and role.number_format
+            for one in request.checkpoints.all(role.name)
+        )
 
     def of(self, role: ModelRole[_Model], request: ModelRequest) -> _Model | None:
         """Return a role's model, or None where the task's job does without.
@@ -234,7 +248,7 @@ class Models:
             torch.cuda.empty_cache()
 
     def _set_threads(self) -> None:
-        if self._host.threads and self._host.device == "cpu" and "torch" in sys.modules:
+        if self._host.threads and self._host.device == "cpu" and self._early_torch.is_loaded:
             import torch
 
             torch.set_num_threads(self._host.threads)

@@ -70,7 +70,8 @@ class Worker:
         """
         if self._config.device == "cuda":
             check_cuda()
-        tried = self._models.tried_runtimes(jobs)
+        with _collecting_later():
+            tried = self._models.tried_runtimes(jobs)
         checkpoints = [job.checkpoints for job in jobs]
         found = capabilities_of(self._config.device, checkpoints, tried.runtimes, tried.problem)
         fallback = self._models.planes_fallback(jobs)
@@ -84,6 +85,8 @@ class Worker:
         """
         with _collecting_later():
             self._models.load_all(jobs)
+        if not self._known_kinds:
+            gc.freeze()  # what was loaded stays: the first task's collection need not look through it
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""
@@ -136,7 +139,7 @@ class Worker:
 def _collecting_later() -> Generator[None]:
     """Load without the garbage collector: it would look through all of what is loaded again and again, and that stays.
 
-    What is not freed by the end is passed over by the task that comes next.
+    Next to nothing of it is garbage.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import Delaunay
 
 from lipwise_ray.faces.lower_face import LOWER_FACE, axes, inside, triangles, typical_lower_face
 from lipwise_ray.faces.shape import viewed, views
@@ -56,6 +57,11 @@ def test_the_middle_lies_inside(yaw: float) -> None:
     edges = [(q - p, at - p) for p, q in ((a, b), (b, c), (c, a))]
     sides = np.stack([u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0] for u, v in edges])
     assert ((sides >= 0).all(axis=0) | (sides <= 0).all(axis=0)).any()
+
+
+def test_the_triangles_are_those_of_the_points() -> None:
+    """Who changes a point of the mesh is told that the triangles, which are written down, are others."""
+    assert np.array_equal(triangles(), Delaunay(LOWER_FACE[:, :2]).simplices)
 
 
 def test_pixels_that_are_not_square() -> None:
