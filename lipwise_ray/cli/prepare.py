@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DetectorName = Literal["yunet", "s3fd", "tiny"]
 _WEIGHTS = {"yunet": ("yunet",), "s3fd": ("s3fd", "fan_2d"), "tiny": ("tiny_detector",)}
 _AUTO, _NONE = "auto", "none"
-_EXPERTS = ("lipsync_expert", "syncnet_v2", "tiny_judge")
+_EXPERTS = ("lipsync_expert", "syncnet_v2", "tiny_expert")
 """Taken by ``auto``: the first that is installed; the last comes with the package."""
 
 _MOST_INWARDS, _MOST_OUTWARDS = 0.5, 2.0
@@ -51,7 +51,7 @@ def prepare(
         typer.Option(
             "--expert",
             help="Measures sync: a file, a name of the registry, none, or auto for lipsync_expert, syncnet_v2 or the "
-            "bundled tiny_judge, whichever is installed; with --truth auto is none.",
+            "bundled tiny_expert, whichever is installed; with --truth auto is none.",
         ),
     ] = _AUTO,
     faces: Annotated[int, typer.Option("--faces", min=1, max=64, help="Faces of a video that are measured.")] = 4,

@@ -20,6 +20,11 @@ MOST_SHIFT_FRAMES = 30
 """Offsets beyond this are not looked for. A clip that is further off has its best one anywhere, which is seldom near
 none."""
 
+_BESIDE_FROM, _BESIDE_TO = 3, 8
+"""Shifts around an offset that its own mean distance is compared with: lips and audio that belong together make a
+narrow dip, on slopes that loud and quiet moments make of any two signals."""
+
+_REACH_FRAMES = MOST_SHIFT_FRAMES + _BESIDE_TO
 _STRETCHES, _STRETCH_WINDOWS = 8, 25
 """So much of a long clip is looked at: stretches that are spread evenly over it."""
 
@@ -66,13 +71,13 @@ def measure_sync(
     embedded = np.concatenate([scorer.lips(block) for _, block in lips.blocks(windows, crops)])
     distances = _distances(embedded, np.array(firsts, np.int64), scorer, audio)
     whole = _means(distances)
-    if np.isnan(whole).all():
-        return None
     offset = _best(whole)
+    if offset is None:
+        return None
     middle = len(firsts) // 2
-    halves = [_means(part) for part in (distances[:middle], distances[middle:])]
-    steady = all(not np.isnan(half).all() and abs(_best(half) - offset) <= 1 for half in halves)
-    least = float(np.nanmin(whole))
+    halves = [_best(_means(part)) for part in (distances[:middle], distances[middle:])]
+    steady = all(half is not None and abs(half - offset) <= 1 for half in halves)
+    least = float(whole[offset + _REACH_FRAMES])
     return SyncMeasures(offset, round(least, 4), round(float(np.nanmedian(whole)) - least, 4), steady)
 
 
@@ -85,8 +90,8 @@ def _spread(firsts: list[int]) -> list[int]:
 
 
 def _distances(lips: F32Array, firsts: I64Array, scorer: SyncScorer, audio: ClipAudio) -> F32Array:
-    """Return the distances of windows at all shifts, NaN where there is no audio, shape (W, 61)."""
-    places = firsts[:, None] + np.arange(-MOST_SHIFT_FRAMES, MOST_SHIFT_FRAMES + 1) + round(audio.lead_s * RATE_HZ)
+    """Return the distances of windows at all shifts, NaN where there is no audio, shape (W, 77)."""
+    places = firsts[:, None] + np.arange(-_REACH_FRAMES, _REACH_FRAMES + 1) + round(audio.lead_s * RATE_HZ)
     inside = (places >= 0) & (places < audio.frames - FRAMES)
     out = np.full(places.shape, np.nan, np.float32)
     if not inside.any():
@@ -101,15 +106,24 @@ def _distances(lips: F32Array, firsts: I64Array, scorer: SyncScorer, audio: Clip
 
 
 def _means(distances: F32Array) -> F64Array:
-    """Return the mean distance at each shift, NaN where too few windows have audio, shape (61,)."""
+    """Return the mean distance at each shift, NaN where too few windows have audio, shape (77,)."""
     there = ~np.isnan(distances)
     enough = there.sum(axis=0) >= max(1.0, _LEAST_SHARE * len(distances))
     sums = np.where(there, distances, 0).sum(axis=0, dtype=np.float64)
     return np.where(enough, sums / np.maximum(there.sum(axis=0), 1), np.nan)
 
 
-def _best(means: F64Array) -> int:
-    return int(np.nanargmin(means)) - MOST_SHIFT_FRAMES
+def _best(means: F64Array) -> int | None:
+    """Return the offset whose mean distance is furthest below those around it; None where nothing can be compared."""
+    depths = np.full(len(means), -np.inf)
+    for place in range(_BESIDE_TO, len(means) - _BESIDE_TO):
+        before = means[place - _BESIDE_TO : place - _BESIDE_FROM + 1]
+        after = means[place + _BESIDE_FROM : place + _BESIDE_TO + 1]
+        beside = np.concatenate([before, after])
+        beside = beside[~np.isnan(beside)]
+        if len(beside) and not np.isnan(means[place]):
+            depths[place] = beside.mean() - means[place]
+    return int(depths.argmax()) - _REACH_FRAMES if np.isfinite(depths).any() else None
 
 
 def audio_frames(columns: int) -> int:
