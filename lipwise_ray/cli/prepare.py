@@ -124,7 +124,7 @@ def _pads(
         raise SettingsError("bad_value", "--pads-share", got=f"{shares!r} are no pads", do=do) from error
     if not all(-_MOST_INWARDS <= share <= _MOST_OUTWARDS for share in (above, below, before, behind)):
         must = f"each must lie between {-_MOST_INWARDS:g} and {_MOST_OUTWARDS:g}"
-        raise SettingsError("bad_value", "--pads-share", must, f"{shares!r} are no shares of a face")
+        raise SettingsError("bad_value", "--pads-share", must=must, got=f"{shares!r} are no shares of a face")
     return pixels, (above, below, before, behind)
 
 

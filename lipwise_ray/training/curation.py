@@ -13,8 +13,6 @@ from lipwise_ray.settings.layers import in_words
 from lipwise_ray.training.clip_record import FaceMeasures, SyncMeasures
 from lipwise_ray.training.sync_offset import MOST_SHIFT_FRAMES
 
-_LEAVE_OUT = "Leave it out, or set {}"
-
 Amount = Annotated[float, Field(ge=0)]
 Shift = Annotated[int, Field(ge=0, le=MOST_SHIFT_FRAMES)]
 
@@ -96,41 +94,55 @@ def _reasons(
     clip: str, face: FaceMeasures, sync: SyncMeasures | None, rules: CurationRules, *, is_judged: bool
 ) -> Iterator[InputError]:
     if face.frames < rules.min_frames:
-        got, must = f"shows a face in {face.frames} frames", f"{rules.min_frames} are needed"
-        yield FaceError("short_clip", clip, must, got, _LEAVE_OUT.format("min_frames"))
+        yield FaceError(
+            "short_clip", clip, got=f"shows a face in {face.frames} frames", must=f"{rules.min_frames} are needed",
+            do="Leave it out, or set min_frames",
+        )  # fmt: skip
     if face.score < rules.min_score:
-        got = f"the detector is not sure that this is a face: {face.score:g}"
-        yield FaceError("doubtful_face", clip, f"{rules.min_score:g} is needed", got, _LEAVE_OUT.format("min_score"))
+        yield FaceError(
+            "doubtful_face", clip, got=f"the detector is not sure that this is a face: {face.score:g}",
+            must=f"{rules.min_score:g} is needed", do="Leave it out, or set min_score",
+        )  # fmt: skip
     if face.size_px < rules.min_face_px:
-        got, must = f"the face is {face.size_px:g} pixels wide", f"{rules.min_face_px:g} are needed"
-        yield FaceError("small_face", clip, must, got, "Leave it out, give larger footage, or set min_face_px")
+        yield FaceError(
+            "small_face", clip, got=f"the face is {face.size_px:g} pixels wide",
+            must=f"{rules.min_face_px:g} are needed", do="Leave it out, give larger footage, or set min_face_px",
+        )  # fmt: skip
     if face.yaw_deg > rules.max_yaw_deg:
-        got = f"the face is turned by {face.yaw_deg:g} degrees or more in a tenth of its frames"
-        must = f"at most {rules.max_yaw_deg:g} are allowed"
-        yield FaceError("turned_face", clip, must, got, _LEAVE_OUT.format("max_yaw_deg"))
+        yield FaceError(
+            "turned_face", clip, got=f"the face is turned by {face.yaw_deg:g} degrees or more in a tenth of its frames",
+            must=f"at most {rules.max_yaw_deg:g} are allowed", do="Leave it out, or set max_yaw_deg",
+        )  # fmt: skip
     if face.sharpness < rules.min_sharpness:
-        got, must = f"the face is blurred: its detail is {face.sharpness:g}", f"{rules.min_sharpness:g} is needed"
-        yield FaceError("blurred_face", clip, must, got, _LEAVE_OUT.format("min_sharpness"))
+        yield FaceError(
+            "blurred_face", clip, got=f"the face is blurred: its detail is {face.sharpness:g}",
+            must=f"{rules.min_sharpness:g} is needed", do="Leave it out, or set min_sharpness",
+        )  # fmt: skip
     if face.speech_share < rules.min_speech_share:
-        got, must = f"speech is heard in {face.speech_share:.0%} of it", f"{rules.min_speech_share:.0%} is needed"
-        yield AudioError("little_speech", clip, must, got, _LEAVE_OUT.format("min_speech_share"))
+        yield AudioError(
+            "little_speech", clip, got=f"speech is heard in {face.speech_share:.0%} of it",
+            must=f"{rules.min_speech_share:.0%} is needed", do="Leave it out, or set min_speech_share",
+        )  # fmt: skip
     if is_judged:
         yield from _out_of_sync(clip, sync, rules)
 
 
 def _out_of_sync(clip: str, sync: SyncMeasures | None, rules: CurationRules) -> Iterator[InputError]:
     if sync is None:
-        got = "no five frames of the face in a row have audio"
-        yield InputError("out_of_sync", clip, "so sync cannot be measured", got, "Leave it out, or set expert to none")
+        yield InputError(
+            "out_of_sync", clip, got="no five frames of the face in a row have audio, so sync cannot be measured",
+            do="Leave it out, or add --expert none",
+        )  # fmt: skip
         return
     off = abs(sync.offset_frames)
     if off > rules.max_offset_frames and not shift_of(sync, rules):
-        got = f"the audio is {sync.offset_frames} frames off the lips"
-        must = f"at most {rules.max_offset_frames} is allowed"
-        if off <= rules.realign_frames:
-            must += ", and it is not moved because the two halves of the clip disagree"
-        yield InputError("out_of_sync", clip, must, got, "Shift its audio, or leave it out")
+        why = ", and it is not moved because the two halves of the clip disagree" if off <= rules.realign_frames else ""
+        yield InputError(
+            "out_of_sync", clip, got=f"the audio is {sync.offset_frames} frames off the lips",
+            must=f"at most {rules.max_offset_frames} is allowed{why}", do="Shift its audio, or leave it out",
+        )  # fmt: skip
     if rules.max_distance and sync.distance > rules.max_distance:
-        got = f"lips and audio do not agree: their distance is {sync.distance:g}"
-        must = f"at most {rules.max_distance:g} is allowed"
-        yield InputError("unlike_lips", clip, must, got, _LEAVE_OUT.format("max_distance"))
+        yield InputError(
+            "unlike_lips", clip, got=f"lips and audio do not agree: their distance is {sync.distance:g}",
+            must=f"at most {rules.max_distance:g} is allowed", do="Leave it out, or set max_distance",
+        )  # fmt: skip

@@ -23,7 +23,7 @@ from lipwise_ray.pipeline.inputs.records import lead_s
 from lipwise_ray.pipeline.quality.sync_scores import RATE_HZ
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.synth.truth import read_truth, truth_beside, without_take
-from lipwise_ray.values import F32Array, I64Array, Size
+from lipwise_ray.values import F32Array, F64Array, I64Array, Size
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
@@ -167,7 +167,7 @@ class SourceVideo:
         return FaceError("no_face", str(self.path), got=f"no face in {len(self.index)} frames", do="Leave it out")
 
 
-def _moved(box: list[float], shift: F32Array, scale: F32Array) -> F32Array:
+def _moved(box: list[float], shift: F64Array, scale: F64Array) -> F32Array:
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     centre = ((x0 + x1) / 2 + shift[0] * width, (y0 + y1) / 2 + shift[1] * height)

@@ -75,6 +75,7 @@ def test_small_and_blurred_faces_are_refused(recordings: Path, networks: Curatio
     assert _codes(_prepared(blurred, tmp_path, networks)) == ["blurred_face"]
 
 
+@pytest.mark.slow
 def test_a_hand_and_a_profile_are_refused(recordings: Path, networks: CurationNetworks, tmp_path: Path) -> None:
     """A hand that is taken for a face, and a face that shows its side, are no faces to learn from."""
     hand = _prepared(recordings / "phone_and_hand.mp4", tmp_path, networks)
