@@ -31,9 +31,7 @@ def page() -> str:
     rules = [[code(one.name), one.kind, one.default, prose(one.about)] for one in settings_of(CurationRules)]
     about = dict(attributes(inspect.getdoc(ClipLine) or ""))
     kinds = get_type_hints(ClipLine)
-    columns = [
-        [code(one.name), _kind(kinds[one.name]), prose(sentence(about[one.name]))] for one in fields(ClipLine)
-    ]
+    columns = [[code(one.name), _kind(kinds[one.name]), prose(sentence(about[one.name]))] for one in fields(ClipLine)]
     note = [[code(name), prose(sentence(text))] for name, text in attributes(inspect.getdoc(DataSetNote) or "")]
     return "".join(
         [
@@ -47,7 +45,7 @@ def page() -> str:
     )
 
 
-def _kind(annotation: Any) -> str:  # noqa: ANN401  # whatever an annotation is
+def _kind(annotation: Any) -> str:  # whatever an annotation is
     if isinstance(annotation, UnionType):
         return f"{_WORDS[get_args(annotation)[0]]}, or empty"
     return _WORDS[annotation]

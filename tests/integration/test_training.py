@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import av
@@ -17,7 +20,7 @@ pytest.importorskip("espeakng_loader")
 
 from lipwise_ray.synth.truth import truth_beside
 from tests.conftest import ROOT
-from tests.support.dub import run
+from tests.support.dub import command, run
 from tests.support.footage import with_moved_audio, without_audio
 
 SMALL = ("--set", "min_face_px=32", "--set", "min_frames=12")
@@ -117,6 +120,32 @@ def test_clips_out_of_sync_are_refused_where_an_expert_is_at_hand(tmp_path: Path
     done = run("train", "prepare", root, tmp_path / "other", "--truth", "--size", "96", *SMALL, "--expert", wrong)
     assert done.returncode == 2
     assert "tiny_detector.safetensors" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_equal_files(corpus: Path, tmp_path: Path) -> None:
+    """A signal lets the video at hand end and keeps it; the next run ends at the files of one that was never stopped."""
+    words = ("train", "prepare", corpus, tmp_path / "data", "--truth", "--size", "96", "--workers", "1", *SMALL)
+    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "data").glob("*/*/clip.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 3, errors
+    assert "stopped after" in told
+    assert "videos that are being prepared end first" in errors
+    assert not (tmp_path / "data/clips.csv").exists()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").glob("*/*/clip.json")}
+    assert kept
+    assert run(*words).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    whole = tmp_path / "whole" / "data"
+    assert run("train", "prepare", corpus, whole, *words[4:]).returncode == 0
+    files = {str(f.relative_to(whole)): f.read_bytes() for f in whole.rglob("*") if f.is_file()}
+    assert {
+        str(f.relative_to(tmp_path / "data")): f.read_bytes() for f in (tmp_path / "data").rglob("*") if f.is_file()
+    } == files
 
 
 @pytest.mark.slow
