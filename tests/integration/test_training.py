@@ -124,7 +124,7 @@ def test_clips_out_of_sync_are_refused_where_an_expert_is_at_hand(tmp_path: Path
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_equal_files(corpus: Path, tmp_path: Path) -> None:
-    """A signal lets the video at hand end and keeps it; the next run ends at the files of one that was never stopped."""
+    """A signal lets the video at hand end and keeps it; the next run ends at the files of an unbroken one."""
     words = ("train", "prepare", corpus, tmp_path / "data", "--truth", "--size", "96", "--workers", "1", *SMALL)
     process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
