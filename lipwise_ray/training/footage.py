@@ -45,8 +45,11 @@ class Footage:
 
     @property
     def clips(self) -> list[Clip]:
-        """Return all clips."""
-        return [clip for clips in self.lists.values() for clip in clips]
+        """All clips; one that several lists name is there once, as the first of them has it."""
+        found: dict[str, Clip] = {}
+        for clip in (clip for clips in self.lists.values() for clip in clips):
+            found.setdefault(clip.name, clip)
+        return [*found.values()]
 
 
 def find_footage(root: Path, val_share: float) -> Footage:

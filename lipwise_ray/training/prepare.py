@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from lipwise_ray.errors import FaceError, InputError
+from lipwise_ray.errors import FaceError, InputError, MediaError, os_reason
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.lipsync.voice_activity import BY_LEVEL, SpeechDetector, spoken, voiced
 from lipwise_ray.media.container import write_problem
@@ -135,7 +135,11 @@ def prepare_source(
         StorageError: The disk is full.
     """
     source, kept_in = SourceVideo(path), out / CURATION / name
-    sha256 = sha256_of(path) if path.is_file() else ""
+    try:
+        sha256 = sha256_of(path) if path.is_file() else ""
+    except OSError as error:
+        got = f"cannot be read: {os_reason(error)}"
+        raise MediaError("missing_file", str(path), got=got, do="Check its permissions and its disk") from error
     key = FacesKey(sha256, networks.detectors, "" if spec.truth else _search_digest(spec.settings))
     try:
         record = _measured(source, key, kept_in, spec, networks)

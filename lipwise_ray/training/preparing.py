@@ -120,7 +120,7 @@ def prepare_footage(
         for clip, result in spread(preparer, clips, address=address, workers=workers):
             results[clip.name] = result
             yield clip, result
-        if len(results) == len({clip.name for clip in footage.clips}):
+        if len(results) == len(footage.clips):
             _write(footage, out, preparer, results)
 
 

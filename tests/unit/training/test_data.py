@@ -240,6 +240,15 @@ def test_odd_file_names_become_names_of_lists(tmp_path: Path) -> None:
     assert all(name.encode() and " " not in name for name in clips)
 
 
+def test_a_clip_of_two_lists_is_prepared_once(tmp_path: Path) -> None:
+    """Two workers at one folder would be in each other's way; both lists keep the name."""
+    (tmp_path / "train.txt").write_text("a/1\na/2\n")
+    (tmp_path / "val.txt").write_text("a/1\n")
+    footage = find_footage(tmp_path, 0.1)
+    assert [(clip.name, clip.list_name) for clip in footage.clips] == [("a/1", "train"), ("a/2", "train")]
+    assert {name: len(clips) for name, clips in footage.lists.items()} == {"train": 2, "val": 1}
+
+
 @pytest.mark.parametrize("name", ["../elsewhere/1", "/etc/1", "a/../../b", "x" * 300])
 def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: str) -> None:
     """Names that leave the data set's folder are refused."""
