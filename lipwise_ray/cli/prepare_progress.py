@@ -51,14 +51,16 @@ class PrepareProgress:
         """Count a video whose preparing has ended, and say what was left out of it and why."""
         faces = () if isinstance(result, InputError) else result
         kept = [one for one in faces if one.refused is None]
-        refused = [result] if isinstance(result, InputError) else [one.refused for one in faces if one.refused]
+        refused = [str(one.refused) for one in faces if one.refused]
+        if isinstance(result, InputError):
+            refused = [f"{clip.name}: {result}"]
         self.videos += 1
         self.clips += len(kept)
         self.frames += sum(one.face.frames for one in kept)
         self.skipped += len(refused)
         self._done_bytes += self._bytes[clip.name]
-        for error in refused:
-            self.say(f"skipped {clip.name}: {str(error).encode('utf-8', 'backslashreplace').decode()}")
+        for reason in refused:
+            self.say(f"skipped {reason.encode('utf-8', 'backslashreplace').decode()}")
         self.moved()
 
     def line(self) -> str:
