@@ -8,6 +8,7 @@ from pathlib import Path
 from docs.generate import (
     cli_page,
     columns_page,
+    curation_page,
     errors_page,
     exits_page,
     http_page,
@@ -23,6 +24,7 @@ DOCS = Path(__file__).resolve().parents[1]
 
 _PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page.page,
+    "curation.md": curation_page.page,
     "errors.md": errors_page.page,
     "exit-codes.md": exits_page.page,
     "http.md": http_page.page,

@@ -16,13 +16,17 @@ _MESSAGE = "stopping: running chunks end first; press Ctrl-C again to stop at on
 
 
 class StopFlag:
-    """First SIGINT or SIGTERM lets running chunks end, the second one ends the program (exit code 130).
+    """First SIGINT or SIGTERM lets running work end, the second one ends the program (exit code 130).
 
     SIGHUP, which a terminal that closes sends, and a machine that goes down beside SIGTERM, only asks: it counts as
     none of the two, before them or after.
+
+    Args:
+        message: Words for people when the first is heard.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, message: str = _MESSAGE) -> None:
+        self._message = message
         self._say: Callable[[str], None] = lambda text: typer.echo(text, err=True)
         self._asked = False
         self._is_interrupted = False
@@ -39,7 +43,7 @@ class StopFlag:
         """Show people by this from now on that the first one was heard; what was said before it is said again."""
         self._say = say
         if self._is_told:
-            say(_MESSAGE)
+            say(self._message)
 
     def __call__(self) -> bool:
         """Tell whether the run is to stop."""
@@ -58,7 +62,7 @@ class StopFlag:
     def _tell(self) -> None:
         self._heard.get()
         self._is_told = True
-        self._say(_MESSAGE)
+        self._say(self._message)
 
 
 @contextmanager

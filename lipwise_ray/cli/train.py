@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, cast
 
 import typer
 
 from lipwise_ray.cli import setup
+from lipwise_ray.cli.prepare import prepare
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.settings.layers import read_toml
-from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import whole_path
 
 app = typer.Typer(help="Prepare footage, train networks, export weights.", no_args_is_help=True)
+app.command("prepare")(prepare)
 
 Data = Annotated[
     Path, typer.Argument(help="A prepared data set; for the detector a corpus of scenes, for visemes of speech.")
@@ -23,70 +24,6 @@ Run = Annotated[Path, typer.Argument(help="Folder of the run; one that is there 
 Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="KEY=VALUE")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="More than one trains by Ray Train.")]
 Address = Annotated[str, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")]
-DetectorName = Literal["yunet", "s3fd", "tiny"]
-
-
-@app.command()
-def prepare(
-    root: Annotated[Path, typer.Argument(help="Footage: a folder, or a tree with file lists as LRS2 has.")],
-    out: Annotated[Path, typer.Argument(help="Where crops, sound and lists go.")],
-    *,
-    size: Annotated[int, typer.Option("--size", min=0, max=512, help="Side of the crops; 0 keeps the face's.")] = 0,
-    pads: Annotated[str, typer.Option("--pads", help="Pixels around the box: top,bottom,left,right.")] = "0,0,0,0",
-    detector: Annotated[str, typer.Option("--detector", help="yunet, s3fd or tiny.")] = "yunet",
-    truth: Annotated[bool, typer.Option("--truth", help="Take boxes from the truth of synthetic clips.")] = False,
-    expert: Annotated[
-        Path | None, typer.Option("--expert", help="Refuse clips out of sync, as this expert measures.")
-    ] = None,
-    val_share: Annotated[
-        float, typer.Option("--val-share", min=0.01, max=0.5, help="Where there are no lists.")
-    ] = 0.05,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="0 for one a core, or one a GPU.")] = 0,
-    address: Address = "local",
-) -> None:
-    """Turn footage into face crops and sound. Run it again to go on."""
-    from lipwise_ray.errors import InputError
-    from lipwise_ray.training.footage import Preparer, find_footage, prepare_footage
-    from lipwise_ray.training.prepare import PrepareSpec
-
-    settings = Settings()
-    footage = find_footage(root, val_share)
-    spec = PrepareSpec(size_px=size, pads=_pads(pads), settings=settings, truth=truth)
-    make = None if truth else _detector(detector, settings)
-    preparer = Preparer(whole_path(out), spec, make, whole_path(expert) if expert else None)
-    done = frames = skipped = 0
-    for clip, result in prepare_footage(footage, out, preparer, address=address, workers=workers):
-        if isinstance(result, InputError):
-            skipped += 1
-            reason = str(result).encode("utf-8", "backslashreplace").decode()
-            typer.echo(f"skipped {clip.name}: {reason}", err=True)
-        else:
-            done, frames = done + 1, frames + result
-    typer.echo(
-        f"{done} clips, {frames} frames in {out}; {skipped} skipped" + (f", see {out}/skipped.csv" if skipped else "")
-    )
-    raise typer.Exit(0 if done else 1)
-
-
-def _pads(text: str) -> tuple[int, int, int, int]:
-    try:
-        top, bottom, left, right = (int(part) for part in text.split(","))
-    except ValueError as error:
-        do = "Write four whole numbers: top,bottom,left,right"
-        raise SettingsError("bad_value", "--pads", got=f"{text!r} are no pads", do=do) from error
-    return top, bottom, left, right
-
-
-def _detector(name: str, settings: Settings) -> Any:  # noqa: ANN401  # a maker of detectors, sent to workers
-    from lipwise_ray.roles.detector import DetectorMaker
-    from lipwise_ray.runs.run_inputs import registry_of
-
-    if name not in get_args(DetectorName):
-        known = f"Known: {', '.join(get_args(DetectorName))}"
-        raise SettingsError("bad_value", "--detector", got=f'unknown detector "{name}"', do=known)
-    parts = {"yunet": ("yunet",), "s3fd": ("s3fd", "fan_2d"), "tiny": ("tiny_detector",)}[cast("DetectorName", name)]
-    registry = registry_of(settings, setup.models_folder())
-    return DetectorMaker(tuple(registry.resolve(part) for part in parts), settings.detect.min_score)
 
 
 def _train(

@@ -13,6 +13,9 @@ AUDIO = "audio.wav"
 NOTE = "clip.json"
 """Note of `train prepare` on a clip; data prepared by the original has none."""
 
+CURATION = ".curation"
+"""Folder of a data set in which `train prepare` keeps what it found and measured in each video."""
+
 _LONGEST_NAME = 200
 
 
@@ -29,6 +32,11 @@ class PreparedClip:
     name: str
     folder: Path
     numbers: tuple[int, ...]
+
+
+def face_ending(number: int) -> str:
+    """Return the end of the name of a video's further clips; `number` counts its faces from 1."""
+    return f"+face{number}"
 
 
 def read_list(path: Path) -> list[str]:

@@ -36,10 +36,10 @@ def in_turn(folder: Path) -> Generator[None]:
 
 @contextmanager
 def alone_in(folder: Path) -> Generator[None]:
-    """Hold a run's folder; the system lets go when the process ends.
+    """Hold the folder of a run or of a data set; the system lets go when the process ends.
 
     Raises:
-        StateError: Another process trains there.
+        StateError: Another process is at work there.
         StorageError: The folder cannot be written.
     """
     try:

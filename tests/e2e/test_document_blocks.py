@@ -27,6 +27,7 @@ from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.evaluation_rows import EVALUATED
 from lipwise_ray.pipeline.manifest.row_validation import ROW_ID
 from lipwise_ray.settings.layers import parse_assignment, preset_names, resolve
+from lipwise_ray.training.curation import make_rules
 from lipwise_ray.training.settings import make_settings
 from tests.support.documents import (
     COMMANDS,
@@ -73,7 +74,11 @@ def test_every_command_is_understood(block: Block) -> None:
         except (SystemExit, typer.Exit):  # --help and --version end there
             continue
         given = [value for word, value in itertools.pairwise(words) if word == "--set"]
-        if words[0] == "train":
+        if words[:2] == ["train", "prepare"]:
+            make_rules(
+                {key: value for text in given for key, value in parse_assignment(f"rules.{text}")["rules"].items()}
+            )
+        elif words[0] == "train":
             pairs = [text.partition("=") for text in given]
             make_settings("generator", {"data": "x", "expert": "x", **{key: _value(value) for key, _, value in pairs}})
         else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import av
@@ -17,7 +20,11 @@ pytest.importorskip("espeakng_loader")
 
 from lipwise_ray.synth.truth import truth_beside
 from tests.conftest import ROOT
-from tests.support.dub import run
+from tests.support.dub import command, run
+from tests.support.footage import with_moved_audio, without_audio
+
+SMALL = ("--set", "min_face_px=32", "--set", "min_frames=12")
+"""Presenters of 128 pixels have small faces."""
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +56,11 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     (root / "s00001/empty.mp4").write_bytes(b"")
     shapes = run("synth", "shapes", root / "s00001/faceless one.mov", "--seconds", "0.5")
     assert shapes.returncode == 0, shapes.stderr
-    _without_sound(good, root / "s00001/mute.mp4")
+    without_audio(good, root / "s00001/mute.mp4")
     _with_silence(good, root / "s00001/silent.mp4")
     for name in ("mute", "silent"):
         shutil.copy(truth_beside(good), truth_beside(root / f"s00001/{name}.mp4"))
-    first = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
+    first = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96", *SMALL)
     assert first.returncode == 0, first.stderr
     assert "4 clips" in first.stdout
     assert "6 skipped" in first.stdout
@@ -70,21 +77,12 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     assert all(listed)
     crop = tmp_path / "out/s00000/000/3.jpg"
     before = crop.stat().st_mtime_ns
-    second = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
+    second = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96", *SMALL)
     assert "4 clips" in second.stdout
     assert crop.stat().st_mtime_ns == before
-    third = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "64")
+    third = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "64", *SMALL)
     assert "4 clips" in third.stdout
     assert cv2.imread(str(crop)).shape == (64, 64, 3)
-
-
-def _without_sound(source: Path, target: Path) -> None:
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                new.mux(packet)
 
 
 def _with_silence(source: Path, target: Path) -> None:
@@ -109,38 +107,51 @@ def test_clips_out_of_sync_are_refused_where_an_expert_is_at_hand(tmp_path: Path
     made = run("synth", "clip", root / "a/good.mp4", "--seed", "9", "--seconds", "3")
     assert made.returncode == 0, made.stderr
     shutil.copy(root / "a/good.mp4.truth.json", root / "a/moved.mp4.truth.json")
-    _with_moved_sound(root / "a/good.mp4", root / "a/moved.mp4", 0.32)
+    with_moved_audio(root / "a/good.mp4", root / "a/moved.mp4", 0.32)
     (root / "train.txt").write_text("a/good\na/moved\n")
     (root / "val.txt").write_text("a/good\n")
     expert = ROOT / "models/tiny/tiny_expert.safetensors"
-    done = run("train", "prepare", root, tmp_path / "out", "--truth", "--size", "96", "--expert", expert)
+    done = run("train", "prepare", root, tmp_path / "out", "--truth", "--size", "96", *SMALL, "--expert", expert)
     assert done.returncode == 0, done.stderr
     assert "skipped a/moved: " in done.stderr
-    assert "frames off the lips; at most 1 is allowed" in done.stderr
+    assert "the audio is 8 frames off the lips; at most 1 is allowed" in done.stderr
     assert (tmp_path / "out/train.txt").read_text() == "a/good\n"
     wrong = ROOT / "models/tiny/tiny_detector.safetensors"
-    done = run("train", "prepare", root, tmp_path / "other", "--truth", "--size", "96", "--expert", wrong)
+    done = run("train", "prepare", root, tmp_path / "other", "--truth", "--size", "96", *SMALL, "--expert", wrong)
     assert done.returncode == 2
     assert "tiny_detector.safetensors" in done.stderr
 
 
-def _with_moved_sound(source: Path, target: Path, later_s: float) -> None:
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        streams = {s.index: new.add_stream_from_template(s) for s in (old.streams.video[0], old.streams.audio[0])}
-        for packet in old.demux():
-            if packet.dts is None:
-                continue
-            if packet.stream.type == "audio":
-                packet.pts += round(later_s / packet.time_base)
-                packet.dts += round(later_s / packet.time_base)
-            packet.stream = streams[packet.stream.index]
-            new.mux(packet)
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_equal_files(corpus: Path, tmp_path: Path) -> None:
+    """A signal lets the video at hand end and keeps it; the next run ends at the files of an unbroken one."""
+    words = ("train", "prepare", corpus, tmp_path / "data", "--truth", "--size", "96", "--workers", "1", *SMALL)
+    process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "data").glob("*/*/clip.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 3, errors
+    assert "stopped after" in told
+    assert "videos that are being prepared end first" in errors
+    assert not (tmp_path / "data/clips.csv").exists()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").glob("*/*/clip.json")}
+    assert kept
+    assert run(*words).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    whole = tmp_path / "whole" / "data"
+    assert run("train", "prepare", corpus, whole, *words[4:]).returncode == 0
+    files = {str(f.relative_to(whole)): f.read_bytes() for f in whole.rglob("*") if f.is_file()}
+    assert {
+        str(f.relative_to(tmp_path / "data")): f.read_bytes() for f in (tmp_path / "data").rglob("*") if f.is_file()
+    } == files
 
 
 @pytest.mark.slow
 def test_footage_is_searched_by_a_detector(corpus: Path, tmp_path: Path) -> None:
     """Without --truth the bundled detector finds the presenters."""
-    done = run("train", "prepare", corpus, tmp_path / "out", "--detector", "tiny", "--size", "96")
+    done = run("train", "prepare", corpus, tmp_path / "out", "--detector", "tiny", "--size", "96", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "4 clips" in done.stdout
 
@@ -152,7 +163,7 @@ def test_file_lists_are_followed(corpus: Path, tmp_path: Path) -> None:
     shutil.copytree(corpus, root)
     (root / "train.txt").write_text("s00000/000 extra words\ns00000/gone\n")
     (root / "val.txt").write_text("s00001/000\n")
-    done = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
+    done = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96", *SMALL)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/train.txt").read_text() == "s00000/000\n"
     assert (tmp_path / "out/val.txt").read_text() == "s00001/000\n"
@@ -174,7 +185,7 @@ def test_two_workers_give_the_loss_curve_of_one_with_twice_the_batch(corpus: Pat
 
     They cannot be equal: batch normalisation counts each worker's half by itself.
     """
-    done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96")
+    done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96", *SMALL)
     assert done.returncode == 0, done.stderr
     common = ["width=0.125", "steps=60", "eval_every=60", "save_every=60", "eval_batches=2", "lr=0.0003", "threads=1"]
     for name, workers, batch in (("one", 1, 64), ("two", 2, 32)):
@@ -200,7 +211,7 @@ def test_a_workers_error_is_the_runs_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_export_tells_what_it_wrote(corpus: Path, tmp_path: Path) -> None:
     """The command writes both layouts and prints size and hash; another ending is refused."""
-    done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96")
+    done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96", *SMALL)
     assert done.returncode == 0, done.stderr
     job = tmp_path / "expert.toml"
     job.write_text("width = 0.125\nsteps = 2\neval_batches = 1\nbatch = 4\n")

@@ -53,7 +53,8 @@ def spread(
 
     Args:
         make: Makes a worker's handler, in the worker.
-        items: What to handle, in any order; a few are in flight at a time.
+        items: What to handle, in any order; the next is asked for when a worker is free, and those in flight are
+            finished after the last.
         address: ``local`` for an embedded Ray.
         workers: How many; 0 for one a core, or one a GPU where there are any.
         start_s: A worker that has not begun after so long is tried once more.
@@ -74,11 +75,16 @@ def spread(
         count = workers or gpus or cores
         crew = Crew(make, count, 1 / -(-count // gpus) if gpus else 0, start_s)  # as many on each as on the fullest
         waiting = iter(items)
-        item = next(waiting, None)
-        while item is not None or crew.is_busy:
-            while item is not None and crew.has_idle:
-                crew.submit(item)
+        has_more = True
+        while has_more or crew.is_busy:
+            while has_more and crew.has_idle:
                 item = next(waiting, None)
+                if item is None:
+                    has_more = False
+                else:
+                    crew.submit(item)
+            if not crew.is_busy and not has_more:
+                break
             ended = crew.poll()
             if ended is None:
                 continue

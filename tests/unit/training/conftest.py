@@ -25,13 +25,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same clips as crops and sound."""
-    from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
+    from lipwise_ray.training.prepare import CurationNetworks, prepare_source
+    from tests.support.footage import prepare_spec
 
     root = tmp_path_factory.mktemp("prepared")
     for name in ("train", "val"):
         names = (corpus / f"{name}.txt").read_text().split()
         for one in names:
-            prepare_clip(corpus / f"{one}.mp4", root / one, PrepareSpec(96, (0, 4, 0, 0), truth=True), None)
+            faces = prepare_source(corpus / f"{one}.mp4", one, root, prepare_spec(truth=True), CurationNetworks())
+            assert [face.refused for face in faces] == [None]
         (root / f"{name}.txt").write_text("".join(f"{one}\n" for one in names))
     return root
 

@@ -10,13 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.errors import FaceError, InputError, MediaError, SettingsError
+from lipwise_ray.errors import InputError, SettingsError
 from lipwise_ray.lipsync.windows import constant_rate_starts, window
 from lipwise_ray.pipeline.analysis.crops import read_mel
 from lipwise_ray.training.dataset import runs
 from lipwise_ray.training.footage import find_footage
 from lipwise_ray.training.pack import open_pack
-from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
 from lipwise_ray.training.samples import _varied, expert_samples, generator_samples
 from lipwise_ray.training.settings import compare, make_settings, record_of
 from lipwise_ray.training.spoken import open_spoken
@@ -199,62 +198,6 @@ def test_gaps_end_a_run() -> None:
     assert runs(()) == []
 
 
-def test_detected_boxes_are_near_the_true_ones(corpus: Path, tmp_path: Path) -> None:
-    """With a detector instead of the truth, nearly every frame has a crop."""
-    from lipwise_ray.faces.tiny import TinyDetector
-    from lipwise_ray.models.registry import Registry
-    from lipwise_ray.resources import models_folder
-
-    weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector")
-    detector = TinyDetector(weights.path, min_score=0.7, device="cpu")
-    name = (corpus / "train.txt").read_text().split()[0]
-    note = prepare_clip(corpus / f"{name}.mp4", tmp_path / "x" / "y", PrepareSpec(96), detector)
-    frames = len(json.loads((corpus / f"{name}.mp4.truth.json").read_text())["frames"])
-    assert note["frames"] >= 0.95 * frames
-
-
-def test_footage_without_a_face_is_refused(tmp_path: Path) -> None:
-    """Moving shapes have no face."""
-    from fractions import Fraction
-
-    from lipwise_ray.faces.tiny import TinyDetector
-    from lipwise_ray.models.registry import Registry
-    from lipwise_ray.resources import models_folder
-    from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
-
-    weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector")
-    write_clip(tmp_path / "a.mp4", ClipSpec(rate=Fraction(25), frames=20, tone=ToneSpec(0.8)))
-    detector = TinyDetector(weights.path, min_score=0.7, device="cpu")
-    with pytest.raises(FaceError, match="no face in 20 frames"):
-        prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96), detector)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_clip_shorter_than_a_window_is_refused(corpus: Path, tmp_path: Path) -> None:
-    """Four frames are not enough for a window of five."""
-    from dataclasses import replace
-
-    from lipwise_ray.synth.corpus import talking_scene
-    from lipwise_ray.synth.footage import write_scene
-    from lipwise_ray.synth.speech import Voice, speak
-    from lipwise_ray.values import Size
-
-    scene = replace(talking_scene(1, 1, speak("a", Voice("es")), Size(128, 128)), seconds=0.16)
-    write_scene(tmp_path / "a.mp4", scene)
-    with pytest.raises(FaceError, match=r"shows a face in \d+ frames; more than 5 are needed"):
-        prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96, truth=True), None)
-
-
-def test_truth_must_be_there_where_it_is_asked_for(corpus: Path, tmp_path: Path) -> None:
-    """A clip without its truth is an error that names the file."""
-    import shutil
-
-    name = (corpus / "train.txt").read_text().split()[0]
-    shutil.copy(corpus / f"{name}.mp4", tmp_path / "a.mp4")
-    with pytest.raises(MediaError, match=r"a\.mp4\.truth\.json"):
-        prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96, truth=True), None)
-
-
 def test_any_folder_is_split_by_its_folders(tmp_path: Path) -> None:
     """Clips of one folder stay on one side, and added footage moves nothing that was there."""
 
@@ -297,6 +240,15 @@ def test_odd_file_names_become_names_of_lists(tmp_path: Path) -> None:
     assert all(name.encode() and " " not in name for name in clips)
 
 
+def test_a_clip_of_two_lists_is_prepared_once(tmp_path: Path) -> None:
+    """Two workers at one folder would be in each other's way; both lists keep the name."""
+    (tmp_path / "train.txt").write_text("a/1\na/2\n")
+    (tmp_path / "val.txt").write_text("a/1\n")
+    footage = find_footage(tmp_path, 0.1)
+    assert [(clip.name, clip.list_name) for clip in footage.clips] == [("a/1", "train"), ("a/2", "train")]
+    assert {name: len(clips) for name, clips in footage.lists.items()} == {"train": 2, "val": 1}
+
+
 @pytest.mark.parametrize("name", ["../elsewhere/1", "/etc/1", "a/../../b", "x" * 300])
 def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: str) -> None:
     """Names that leave the data set's folder are refused."""
@@ -326,14 +278,16 @@ def test_varied_sound_is_a_function_of_the_sample() -> None:
 
 def test_clips_whose_names_would_be_one_stay_two(tmp_path: Path) -> None:
     """Spaces, endings and folders that make one name of two files do not make one clip of them."""
-    files = ["x y.mpg", "x_y.mpg", "a.mpg", "a-mpg.mp4", "b.mp4", "clips/b.mp4", "c.mp4"]
+    files = ["x y.mpg", "x_y.mpg", "a.mpg", "a-mpg.mp4", "b.mp4", "clips/b.mp4", "c.mp4", "c+face2.mp4"]
     for file in files:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
     clips = find_footage(tmp_path, 0.3).clips
     assert sorted(str(clip.path.relative_to(tmp_path)) for clip in clips) == sorted(files)
+    assert all(clip.list_name in {"train", "val"} for clip in clips)
     assert len({clip.name for clip in clips}) == len(files)
     assert "clips/c" in {clip.name for clip in clips}
+    assert "clips/c+face2" not in {clip.name for clip in clips}, "the second face of c.mp4 has that name"
 
 
 def test_a_run_knows_its_weights_and_footage_by_their_contents(tmp_path: Path) -> None:
