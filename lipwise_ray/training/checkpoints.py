@@ -15,9 +15,15 @@ from torch import Tensor
 from lipwise_ray.errors import StateError, StorageError, WeightsError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.nets.checkpoint import load_pickled, load_state_dict
+from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.task import TrainingTask
 
 LAST, BEST = "last.pth", "best.pth"
+
+
+def kept_name(step: int) -> str:
+    """Return the name of the checkpoint of a step that is kept for good."""
+    return f"checkpoint-{step:07d}.pth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class Begin:
     extra: dict[str, Any]
 
 
-def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> None:
+def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any], settings: TrainSettings) -> None:
     """Write a checkpoint; the one before stays until the new one is whole.
 
     The keys of the original's loader come first: ``state_dict``, ``optimizer``, ``global_step``,
@@ -39,6 +45,7 @@ def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> No
         task: The network, its optimiser and its state.
         step: Steps that are done.
         extra: Values that `load` returns beside the step.
+        settings: The run's, by which the checkpoint can be evaluated wherever it is.
 
     Raises:
         StorageError: The disk is full.
@@ -52,6 +59,7 @@ def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> No
         "state": dict(task.state),
         "torch_rng": torch.get_rng_state(),
         "extra": extra,
+        "settings": settings.model_dump(mode="json"),
     }
     partial = path.with_name(f".{path.name}.partial")
     try:
