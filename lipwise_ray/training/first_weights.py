@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.nets.checkpoint import load_contents, tensors_in
+from lipwise_ray.nets.checkpoint import load_contents, refuse_non_weights, tensors_in
 from lipwise_ray.storage.address import whole_path
-from lipwise_ray.training.networks import DISC, NETWORKS, disc_within, load_weights
+from lipwise_ray.storage.digest import sha256_of
+from lipwise_ray.training.networks import DISC, NETWORKS, disc_within, load_weights, optimizer_of, step_of
 from lipwise_ray.training.settings import Network, TrainSettings
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -32,12 +33,27 @@ def find_weights(setting: str, value: str, network: Network, registry: Registry)
         WeightsError: There is no such file or name, or it is a published checkpoint of another network.
     """
     role = {"init": network, "disc_init": DISC, "expert": "expert", "sound": "visemes"}[setting]
-    registered = NETWORKS[role].registered
+    return find_checkpoint(value, registry, NETWORKS[role].registered or None)
+
+
+def find_checkpoint(value: str, registry: Registry, network: str | None) -> Checkpoint:
+    """Find a checkpoint: a file by its path, or a published one by its name.
+
+    Args:
+        value: A path or a name; a file goes before a checkpoint of its name.
+        registry: The published checkpoints.
+        network: The network that a published one must be of, as the registry has it; None for any.
+
+    Raises:
+        WeightsError: There is no such file or name, or it is a published checkpoint of another network.
+    """
     path = whole_path(value)
-    is_name = value in registry.entries or ("/" not in value and "." not in value)
-    if is_name and not path.is_file():
-        return registry.resolve(value, registered or None)
-    return registry.own_file(path, registered)
+    if not path.is_file() and (value in registry.entries or not set("/.") & set(value)):
+        return registry.resolve(value, network)
+    if network is None:
+        refuse_non_weights(path)
+        return Checkpoint("custom", "", path, sha256_of(path))
+    return registry.own_file(path, network)
 
 
 def terms_note(checkpoint: Checkpoint) -> str:
@@ -68,9 +84,10 @@ def begin_with(network: nn.Module, optimizer: torch.optim.Adam, path: Path, name
     """
     contents = load_contents(path)
     width = settings.disc_width if name == DISC else settings.width
-    weights, state = (name == DISC and disc_within(contents)) or (contents, _optimizer_of(contents))
+    weights, state = (name == DISC and disc_within(contents)) or (contents, optimizer_of(contents))
     load_weights(network, tensors_in(weights, path), path, name, width)
-    begun = f"{NETWORKS[name].words} begins with {path.name}{_steps_of(contents)}"
+    step = step_of(contents)
+    begun = f"{NETWORKS[name].words} begins with {path.name}" + (f" of step {step}" if step else "")
     if not settings.init_optimizer:
         return f"{begun}; its optimiser begins empty (init_optimizer=false)"
     moments = _fitting(optimizer, state)
@@ -78,15 +95,6 @@ def begin_with(network: nn.Module, optimizer: torch.optim.Adam, path: Path, name
         return f"{begun}; its optimiser begins empty: {moments}"
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return f"{begun}, and with its optimiser's state"
-
-
-def _steps_of(contents: object) -> str:
-    step = cast("Mapping[str, object]", contents).get("global_step") if isinstance(contents, Mapping) else None
-    return f" of step {step}" if isinstance(step, int) and step else ""
-
-
-def _optimizer_of(contents: object) -> object:
-    return cast("Mapping[str, object]", contents).get("optimizer") if isinstance(contents, Mapping) else None
 
 
 def _fitting(optimizer: torch.optim.Adam, state: object) -> dict[int, dict[str, Tensor]] | str:

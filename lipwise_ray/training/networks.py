@@ -111,3 +111,14 @@ def disc_within(contents: object) -> tuple[object, object] | None:
     if not isinstance(parts, Mapping) or DISC not in parts:
         return None
     return parts[DISC], parts.get("disc_optimizer")
+
+
+def optimizer_of(contents: object) -> object:
+    """Return the optimiser's state in a checkpoint's contents, None where there is none."""
+    return cast("Mapping[str, object]", contents).get("optimizer") if isinstance(contents, Mapping) else None
+
+
+def step_of(contents: object) -> int:
+    """Return the steps that a checkpoint's network has taken, 0 where the file does not say."""
+    step = cast("Mapping[str, object]", contents).get("global_step", 0) if isinstance(contents, Mapping) else 0
+    return step if isinstance(step, int) else 0
