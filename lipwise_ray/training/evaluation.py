@@ -67,7 +67,13 @@ def evaluate_checkpoint(path: Path, data: Path, values: Mapping[str, Any], devic
             must=f"one of these can be evaluated: {known}",
         )
     network = cast("Network", found.name)
-    merged: dict[str, Any] = {**_settings_in(contents), **values, **_NOT_NEEDED, "data": str(data), "width": found.width}
+    merged: dict[str, Any] = {
+        **_settings_in(contents),
+        **values,
+        **_NOT_NEEDED,
+        "data": str(data),
+        "width": found.width,
+    }
     if not merged.get("expert"):
         merged["sync_weight"] = values.get("sync_weight", 0.0)
     elif not Path(merged["expert"]).is_file():

@@ -38,7 +38,8 @@ class RunFolder:
 
     def __init__(self, folder: Path, task: TrainingTask, begin: checkpoints.Begin, settings: TrainSettings) -> None:
         self._folder, self._task, self._settings = folder, task, settings
-        self._best, self.best_step = float(begin.extra["best"]), int(begin.extra.get("best_step", 0))
+        self._known = {"best": float(begin.extra["best"]), "best_step": int(begin.extra.get("best_step", 0))}
+        self.best_step = int(begin.extra.get("best_step", 0))
         self._log = RunLog(folder, lambda at, split: self._is_due(split, at, begin.step))
 
     def _is_due(self, split: str, at: int, step: int) -> bool:
@@ -67,12 +68,11 @@ class RunFolder:
         self._log.show(step, result.sheet_bgr)
         plot(self._log.path, self._folder / "curves.png")
         cv2.imwrite(str(self._folder / f"samples-{step:07d}.png"), result.sheet_bgr)
-        if result.score < self._best:
-            before = self._best, self.best_step
-            self._best, self.best_step = result.score, step
-            self._write(checkpoints.BEST, step, {})
-            if not counts:
-                self._best, self.best_step = before
+        if result.score < self._known["best"]:
+            known = {"best": result.score, "best_step": step}
+            self._write(checkpoints.BEST, step, known)
+            self.best_step = step
+            self._known = known if counts else self._known
         return result.metrics
 
     def save(self, step: int, recent: Mapping[str, list[float | Tensor]], *, over: bool) -> None:
@@ -90,8 +90,7 @@ class RunFolder:
             self._write(checkpoints.LAST, step, {"recent": numbers_of(recent)})
 
     def _write(self, name: str, step: int, extra: Mapping[str, object]) -> None:
-        known = {"best": self._best, "best_step": self.best_step, **extra}
-        checkpoints.save(self._folder / name, self._task, step, known, self._settings)
+        checkpoints.save(self._folder / name, self._task, step, {**self._known, **extra}, self._settings)
 
     def close(self) -> None:
         """Close the numbers, and draw them."""

@@ -295,7 +295,7 @@ def test_a_generator_in_the_discriminators_place_is_refused(begun_gan: Path, pre
 
 def test_unknown_settings_are_answered_by_the_nearest(tmp_path: Path) -> None:
     """A misspelt key is told with the one that was meant."""
-    with pytest.raises(SettingsError, match='unknown setting "sync_wieght" - did you mean "sync_weight"?'):
+    with pytest.raises(SettingsError, match=r'unknown setting "sync_wieght" - did you mean "sync_weight"\?'):
         make_settings("generator", {"data": "x", "sync_wieght": 0.1})
 
 
