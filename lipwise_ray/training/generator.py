@@ -267,7 +267,8 @@ class GeneratorTask(NetworkTask):
             with self._stepper.autocast():
                 drawn = self._draw(self.network, target, reference, batch["mels"]).float()
                 errors = [float(functional.l1_loss(drawn, target)), float(functional.l1_loss(reference, target))]
-                errors += [psnr(drawn, target), float(1 - structure_loss(drawn, target, 1.0))]
+                exact = drawn.double(), target.double()  # SSIM takes differences of squares
+                errors += [psnr(*exact), float(1 - structure_loss(*exact, 1.0))]
                 if self._expert is not None:
                     mel = batch["mel"].unsqueeze(1)
                     errors += [float(sync_loss(self._expert, mel, faces)) for faces in (drawn, reference, target)]
