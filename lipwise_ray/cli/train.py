@@ -139,7 +139,7 @@ def _given(network: Network, job: Path | None, values: list[str] | None) -> dict
             found = find_weights(name, str(given[name]), network, registry)
             given[name] = str(found.path)  # whole: Ray Train's workers have a folder of their own
             if note := terms_note(found):
-                typer.echo(note)
+                typer.echo(note, err=True)
     return given
 
 
