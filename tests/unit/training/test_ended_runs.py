@@ -98,5 +98,5 @@ def test_an_ended_run_goes_on_bit_by_bit(
         for content in (one, other):
             content["settings"].pop("steps")  # the one thing that was to differ
         assert _equal(one, other), name
-    assert one["state"] == {"sync_on": True}
+        assert name == "best.pth" or one["state"] == {"sync_on": True}
     assert _rows(ended) == _rows(tmp_path / "whole")
