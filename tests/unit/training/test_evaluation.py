@@ -155,7 +155,7 @@ def _faces_of(checkpoint: Path, data: Path) -> tuple[list[Any], list[Any]]:
 
 
 def test_tensorboard_reads_numbers_and_pictures(prepared: Path, tmp_path: Path) -> None:
-    """Its own reader finds every row of metrics.csv and every sheet of samples, once, also of a run that went on."""
+    """Its own reader finds every row of metrics.csv and every sheet of samples, also of a run that went on."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for steps in (2, 4):
@@ -172,7 +172,9 @@ def test_tensorboard_reads_numbers_and_pictures(prepared: Path, tmp_path: Path) 
     found = {
         (*tag.split("/"), event.step): event.value for tag in board.Tags()["scalars"] for event in board.Scalars(tag)
     }
-    assert found == pytest.approx(rows, rel=1e-5)
+    assert {key: found[key] for key in rows} == pytest.approx(rows, rel=1e-5)
+    # What a stop measured is in the table no longer; TensorBoard forgets by the step alone.
+    assert {key[0] for key in found.keys() - rows.keys()} <= {"train"}
 
 
 def test_a_half_precision_expert_can_be_evaluated(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
