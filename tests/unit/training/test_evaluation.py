@@ -42,6 +42,7 @@ def tuned(begun_expert: Path, prepared: Path, tmp_path_factory: pytest.TempPathF
     return folder
 
 
+@pytest.mark.slow
 def test_every_nth_checkpoint_is_kept_and_can_be_gone_back_to(tuned: Path, prepared: Path, tmp_path: Path) -> None:
     """Two of four steps are there beside the last and the best; a run that goes back to one ends as the whole did."""
     assert {path.name for path in tuned.glob("*.pth")} == {
@@ -95,6 +96,7 @@ def test_the_originals_files_are_evaluated_by_the_defaults(tuned: Path, prepared
     assert task.evaluate().metrics == found.result.metrics
 
 
+@pytest.mark.slow
 def test_what_cannot_be_evaluated_is_named(tuned: Path, prepared: Path, tmp_path: Path) -> None:
     """A discriminator, another program's network, a missing expert and missing clips each have a message."""
     torch.save({"state_dict": VisualQualityDisc(0.0625).state_dict()}, tmp_path / "disc.pth")
