@@ -15,16 +15,18 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from tests.unit.training.conftest import GAN, SMALL
+from tests.unit.training.conftest import GAN, SMALL, train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _ENDLESS = 1_000_000
 
 
+_OFTEN: dict[str, Any] = {"eval_every": 7, "save_every": 5, "keep_every": 10, "seed": 3, "threads": 1, **GAN}
+
+
 def _command(data: Path, folder: Path, steps: int, more: dict[str, Any]) -> list[str]:
-    often = {"eval_every": 7, "save_every": 5, "keep_every": 10, "seed": 3, "threads": 1, "steps": steps}
-    values = {**often, **SMALL["generator"], **GAN, **more}
+    values = {**SMALL["generator"], **_OFTEN, "steps": steps, **more}
     sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     return [sys.executable, "-m", "lipwise_ray", "train", "generator", str(data), str(folder), *sets]
 
@@ -79,7 +81,8 @@ def test_an_ended_run_goes_on_bit_by_bit(
     first and leaves with code 3.
     """
     more = {
-        "init": begun_gan / "last.pth", "disc_init": begun_gan / "last.pth", "expert": begun_expert / "last.pth",
+        "init": str(begun_gan / "last.pth"), "disc_init": str(begun_gan / "last.pth"),
+        "expert": str(begun_expert / "last.pth"),
         "sync_weight": 0.03, "sync_below": 100,
     }  # fmt: skip
     ended = tmp_path / "ended"
@@ -89,7 +92,7 @@ def test_an_ended_run_goes_on_bit_by_bit(
     assert saved >= 14 if number == signal.SIGTERM else saved >= 10 and saved % 5 == 0
     steps = 7 * (saved // 7 + 2)
     _run(_command(prepared, ended, steps, more))
-    _run(_command(prepared, tmp_path / "whole", steps, more))
+    train("generator", prepared, tmp_path / "whole", steps=steps, **_OFTEN, **more)
     names = ["last.pth", "checkpoint-0000010.pth"]
     if number == signal.SIGKILL:  # an orderly end measures once more, and keeps what is better
         names.append("best.pth")
