@@ -87,7 +87,33 @@ def load_state_dict(path: Path, *, with_settings: bool = False) -> dict[str, Ten
     Raises:
         WeightsError: The file is no checkpoint, is cut off, or names something to be run.
     """
-    contents = load_pickled(path, with_settings=with_settings) if path.suffix != ".safetensors" else _safetensors(path)
+    return tensors_in(load_contents(path, with_settings=with_settings), path, with_settings=with_settings)
+
+
+def load_contents(path: Path, *, with_settings: bool = False) -> object:
+    """Return all that a checkpoint holds: that of `load_pickled`, or the tensors of safetensors.
+
+    Args:
+        path: The checkpoint.
+        with_settings: See `load_state_dict`.
+
+    Raises:
+        WeightsError: The file is no checkpoint, is cut off, or names something to be run.
+    """
+    return _safetensors(path) if path.suffix == ".safetensors" else load_pickled(path, with_settings=with_settings)
+
+
+def tensors_in(contents: object, path: Path, *, with_settings: bool = False) -> dict[str, Tensor]:
+    """Return the tensors among a checkpoint's contents, or in a part of them.
+
+    Args:
+        contents: Of `load_contents`.
+        path: The checkpoint, for messages.
+        with_settings: See `load_state_dict`.
+
+    Raises:
+        WeightsError: There are none, or one is not whole.
+    """
     for key in (*_DICT_KEYS, *(_TRAINED_KEYS if with_settings else ())):
         if isinstance(contents, Mapping) and isinstance(contents.get(key), Mapping):
             contents = cast("Mapping[str, object]", contents)[key]

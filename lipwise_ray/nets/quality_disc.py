@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from lipwise_ray.nets.layers import scaled
+from lipwise_ray.nets.layers import scaled, width_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,11 @@ class VisualQualityDisc(nn.Module):
             ]
         )
         self.binary_pred = nn.Sequential(nn.Conv2d(c512, 1, 1), nn.Sigmoid())
+
+    @staticmethod
+    def width_of(tensors: Mapping[str, Tensor]) -> float:
+        """Return the width of a checkpoint; 1 where it is none of this network."""
+        return width_of(tensors, "face_encoder_blocks.6.1.conv_block.0.weight")
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return probabilities, (T * N, 1), all clips' first frames first.

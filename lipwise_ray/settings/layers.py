@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,11 +120,7 @@ def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
     name = ".".join(path)
     where = next((origin[n] for n in (name, ".".join(path[:-1]), path[0]) if n in origin), "settings")
     if item["type"] == "extra_forbidden":
-        known = _keys(path[:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1)
-        meant = ".".join([*path[:-1], near[0]]) if near else ""
-        hint = f'did you mean "{meant}"?' if near else f"known here: {', '.join(known)}"
-        return f'{where}: unknown setting "{name}" - {hint}'
+        return f"{where}: {unknown_setting(path, _keys(path[:-1]))}"
     return f"{where}: {in_words(item, name)}{' or a number' if item['loc'][-1] == TEXT else ''}"
 
 
@@ -208,6 +204,19 @@ def in_words(item: Mapping[str, Any], name: str) -> str:
     value: object = item["input"]
     place = name if isinstance(value, Mapping) else f"{name} = {clipped(repr(value))}"
     return f"{place}: {expected}" if name else expected
+
+
+def unknown_setting(path: Sequence[str], known: Sequence[str]) -> str:
+    """Return the fault of a key that no setting has, and the one that is nearest to it.
+
+    Args:
+        path: The key, section by section.
+        known: The keys of its section.
+    """
+    near = difflib.get_close_matches(path[-1], known, n=1)
+    meant = ".".join([*path[:-1], near[0]]) if near else ""
+    hint = f'did you mean "{meant}"?' if near else f"known here: {', '.join(known)}"
+    return f'unknown setting "{".".join(path)}" - {hint}'
 
 
 def clipped(text: str) -> str:

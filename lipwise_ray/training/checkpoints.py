@@ -14,10 +14,17 @@ from torch import Tensor
 
 from lipwise_ray.errors import StateError, StorageError, WeightsError
 from lipwise_ray.media.container import write_problem
-from lipwise_ray.nets.checkpoint import load_pickled, load_state_dict
+from lipwise_ray.nets.checkpoint import load_contents, load_pickled, tensors_in
+from lipwise_ray.training.networks import disc_within, optimizer_of, step_of
+from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.task import TrainingTask
 
 LAST, BEST = "last.pth", "best.pth"
+
+
+def kept_name(step: int) -> str:
+    """Return the name of the checkpoint of a step that is kept for good."""
+    return f"checkpoint-{step:07d}.pth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class Begin:
     extra: dict[str, Any]
 
 
-def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> None:
+def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any], settings: TrainSettings) -> None:
     """Write a checkpoint; the one before stays until the new one is whole.
 
     The keys of the original's loader come first: ``state_dict``, ``optimizer``, ``global_step``,
@@ -39,6 +46,7 @@ def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> No
         task: The network, its optimiser and its state.
         step: Steps that are done.
         extra: Values that `load` returns beside the step.
+        settings: The run's, by which the checkpoint can be evaluated wherever it is.
 
     Raises:
         StorageError: The disk is full.
@@ -52,6 +60,7 @@ def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> No
         "state": dict(task.state),
         "torch_rng": torch.get_rng_state(),
         "extra": extra,
+        "settings": settings.model_dump(mode="json"),
     }
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -100,7 +109,16 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(message)
 
 
-def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, share: float = 0.0) -> None:
+def export(
+    path: Path,
+    target: Path,
+    *,
+    half: bool,
+    blend: Path | None = None,
+    share: float = 0.0,
+    disc: bool = False,
+    optimizer: bool = False,
+) -> None:
     """Write a checkpoint's weights as safetensors, or in the original's layout (``.pth``).
 
     Args:
@@ -109,9 +127,12 @@ def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, s
         half: Write float16.
         blend: Another checkpoint of the same network, from which this one was trained on or the other way round.
         share: Its share in every weight.
+        disc: Write the discriminator beside the generator, which the original keeps in a file of its own.
+        optimizer: Write the optimiser's state too, as the original's training goes on with it.
 
     Raises:
-        WeightsError: A checkpoint cannot be read or is of another network, or the ending is neither.
+        WeightsError: A checkpoint cannot be read, is of another network or lacks what is to be written, or the ending
+            is neither.
         StorageError: The disk is full.
         OutputError: The target cannot be written.
     """
@@ -122,9 +143,21 @@ def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, s
             got=f"unknown ending {target.suffix!r}" if target.suffix else "a name without an ending",
             must="weights are written as .safetensors or .pth",
         )
-    weights = load_state_dict(path)
+    if optimizer and (blend is not None or target.suffix == ".safetensors"):
+        raise WeightsError(
+            "bad_target",
+            str(target),
+            got="the optimiser's state does not go with a mean of two checkpoints"
+            if blend is not None
+            else "safetensors hold no optimiser's state",
+            do="Leave --optimizer out" if blend is not None else "Write a .pth, or leave --optimizer out",
+        )
+    contents = load_contents(path)
+    weights, state = _part_of(contents, path, disc=disc)
+    if optimizer and not isinstance(state, Mapping):
+        raise WeightsError("no_tensors", str(path), got="holds no optimiser's state", do="Leave --optimizer out")
     if blend is not None:
-        weights = _blended(weights, load_state_dict(blend), share, blend)
+        weights = _blended(weights, _part_of(load_contents(blend), blend, disc=disc)[0], share, blend)
     tensors = {key: _exported(value, half=half) for key, value in weights.items()}
     partial = target.with_name(f".{target.name}.partial")
     try:
@@ -132,13 +165,26 @@ def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, s
         if target.suffix == ".safetensors":
             partial.write_bytes(to_bytes(tensors))
         else:
-            step = _step_of(path)
-            torch.save({"state_dict": tensors, "optimizer": None, "global_step": step, "global_epoch": 0}, partial)
+            kept = {"optimizer": state if optimizer else None, "global_step": step_of(contents), "global_epoch": 0}
+            torch.save({"state_dict": tensors, **kept}, partial)
         partial.replace(target)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
         cause = error if isinstance(error, OSError) else OSError(ENOSPC, str(error).partition("\n")[0])
         raise write_problem(target, cause) from error
+
+
+def _part_of(contents: object, path: Path, *, disc: bool) -> tuple[dict[str, Tensor], object]:
+    """Return a network's tensors and its optimiser's state among a checkpoint's contents."""
+    part = disc_within(contents) if disc else (contents, optimizer_of(contents))
+    if part is None:
+        raise WeightsError(
+            "other_network",
+            str(path),
+            got="holds no discriminator beside its network",
+            do="Choose a checkpoint of a run with disc_weight, or leave --disc out",
+        )
+    return tensors_in(part[0], path), part[1]
 
 
 def _blended(first: dict[str, Tensor], second: dict[str, Tensor], share: float, where: Path) -> dict[str, Tensor]:
@@ -157,9 +203,3 @@ def _blended(first: dict[str, Tensor], second: dict[str, Tensor], share: float, 
 def _exported(value: Tensor, *, half: bool) -> Tensor:
     wanted = value.half() if half and value.is_floating_point() else value
     return wanted.detach().clone(memory_format=torch.contiguous_format)
-
-
-def _step_of(path: Path) -> int:
-    content = load_pickled(path) if path.suffix != ".safetensors" else {}
-    step: object = cast("dict[str, object]", content).get("global_step", 0) if isinstance(content, dict) else 0
-    return step if isinstance(step, int) else 0

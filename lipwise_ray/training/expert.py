@@ -42,7 +42,11 @@ class ExpertTask(NetworkTask):
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         super().__init__(settings, team, LipSyncExpert(settings.width))
-        self._train, self._val = self._packs(WAV2LIP_PX)
+        self._val = self._pack("val", WAV2LIP_PX)
+
+    def open(self) -> None:
+        """Open the clips to learn from."""
+        self._train = self._pack("train", WAV2LIP_PX)
 
     def batch(self, step: int) -> Arrays:
         """Return a step's samples."""

@@ -18,6 +18,8 @@ from lipwise_ray.nets.mouth_reader import MouthReader
 from lipwise_ray.nets.quality_disc import VisualQualityDisc
 from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.nets.wav2lip import Wav2Lip
+from lipwise_ray.training.first_weights import begin_with
+from lipwise_ray.training.networks import DISC
 from lipwise_ray.training.samples import generator_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
@@ -36,6 +38,7 @@ from lipwise_ray.training.task import (
 _EVAL_SEED = 1 << 30
 _SHEET = 6
 _HALF = WAV2LIP_PX // 2
+_LEAST_SQUARE = 1e-10
 _SSIM_PX, _SSIM_LIGHT, _SSIM_CONTRAST = 7, 0.01**2, 0.03**2
 
 
@@ -99,6 +102,17 @@ def structure_loss(drawn: Tensor, target: Tensor, counts: Tensor | float) -> Ten
     return ((1 - ssim) * inner).mean()
 
 
+def psnr(drawn: Tensor, target: Tensor) -> float:
+    """Return the mean peak signal-to-noise ratio of faces (N, 3, 96, 96) in [0, 1], in dB; at most 100 for each.
+
+    Args:
+        drawn: Drawn faces.
+        target: True ones.
+    """
+    squares = (drawn - target).square().mean(dim=(1, 2, 3)).clamp(min=_LEAST_SQUARE)
+    return float((-10 * squares.log10()).mean())
+
+
 class GeneratorTask(NetworkTask):
     """Draw the lower half of a face from its audio, its upper half and another frame."""
 
@@ -106,15 +120,8 @@ class GeneratorTask(NetworkTask):
         network = Wav2Lip(settings.width)
         self._sound_encoder = network.audio_encoder.requires_grad_(not settings.sound)
         super().__init__(settings, team, network)
-        self._train, self._val = self._packs(WAV2LIP_PX)
+        self._val = self._pack("val", WAV2LIP_PX)
         self.state["sync_on"] = False
-        if settings.take_share and not any(self._train.takes):
-            raise InputError(
-                "no_takes",
-                str(Path(settings.data) / "train.txt"),
-                got="no clips in takes, which take_share is for",
-                do="Make the corpus with --takes 2, or leave take_share out",
-            )
         self._expert: nn.Module | None = None
         if settings.expert:
             self._expert = placed(load_network(LipSyncExpert, Path(settings.expert), "the lip-sync expert"), team)
@@ -125,13 +132,35 @@ class GeneratorTask(NetworkTask):
             self._joined_disc = team.joined(self._disc)
             self._disc_stepper = Stepper(settings, self._disc, team.device)
             stepper = self._disc_stepper
-            self.parts |= {"disc": self._disc, "disc_optimizer": stepper.optimizer, "disc_scaler": stepper.scaler}
+            self.parts |= {DISC: self._disc, "disc_optimizer": stepper.optimizer, "disc_scaler": stepper.scaler}
 
-    def begin(self) -> None:
+    def open(self) -> None:
+        """Open the clips to learn from.
+
+        Raises:
+            InputError: They have no takes, and are to be drawn from takes.
+        """
+        self._train = self._pack("train", WAV2LIP_PX)
+        if self._settings.take_share and not any(self._train.takes):
+            raise InputError(
+                "no_takes",
+                str(Path(self._settings.data) / "train.txt"),
+                got="no clips in takes, which take_share is for",
+                do="Make the corpus with --takes 2, or leave take_share out",
+            )
+
+    def begin(self) -> list[str]:
         """Take the first weights; the half that listens from a mouth reader where there is one."""
-        super().begin()
-        if not self._settings.sound:
-            return
+        settings = self._settings
+        lines = super().begin()
+        if settings.disc_init and self._disc is not None:
+            stepper = self._disc_stepper
+            lines.append(begin_with(self._disc, stepper.optimizer, Path(settings.disc_init), DISC, settings))
+        if settings.sound:
+            self._take_sound_encoder()
+        return lines
+
+    def _take_sound_encoder(self) -> None:
         reader = load_network(MouthReader, Path(self._settings.sound), "the mouth reader")
         mine, its = self._sound_encoder.state_dict(), reader.audio_encoder.state_dict()
         if any(value.shape != its[key].shape for key, value in mine.items()):
@@ -217,7 +246,7 @@ class GeneratorTask(NetworkTask):
 
     @torch.no_grad()
     def evaluate(self) -> ValidationResult:
-        """Return L1, that of copying the reference, and the sync loss before, after and for the true lips."""
+        """Return L1, that of copying the reference, PSNR, SSIM; the sync loss before, after and for the true lips."""
         settings = self._settings
         self.network.eval()
         numbers: list[list[float]] = []
@@ -238,6 +267,8 @@ class GeneratorTask(NetworkTask):
             with self._stepper.autocast():
                 drawn = self._draw(self.network, target, reference, batch["mels"]).float()
                 errors = [float(functional.l1_loss(drawn, target)), float(functional.l1_loss(reference, target))]
+                exact = drawn.double(), target.double()  # SSIM takes differences of squares
+                errors += [psnr(*exact), float(1 - structure_loss(*exact, 1.0))]
                 if self._expert is not None:
                     mel = batch["mel"].unsqueeze(1)
                     errors += [float(sync_loss(self._expert, mel, faces)) for faces in (drawn, reference, target)]
@@ -247,7 +278,7 @@ class GeneratorTask(NetworkTask):
                 for images in zip(*(to_levels(x)[::FRAMES][:_SHEET] for x in (reference, target, drawn)), strict=True)
             ]
         self.train_mode()
-        names = ("l1", "l1_of_copying", "sync", "sync_of_other_lips", "sync_of_true_lips")
+        names = ("l1", "l1_of_copying", "psnr", "ssim", "sync", "sync_of_other_lips", "sync_of_true_lips")
         metrics: dict[str, float] = dict(zip(names, np.mean(numbers, axis=0).tolist(), strict=False))
         score = metrics["l1"] + settings.sync_weight * metrics.get("sync", 0.0)
         return ValidationResult(metrics, score, grid(rows, ["other frame, target, drawn"] * len(rows)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lipwise_ray.errors import SetupError, StateError
 from lipwise_ray.training.files import replace_text
+from lipwise_ray.values import U8Array
 
 _COLUMNS = ("step", "split", "metric", "value")
 
@@ -48,10 +49,10 @@ class RunLog:
         self._file = self.path.open("a", newline="")
         self._table = csv.DictWriter(self._file, _COLUMNS)
         self._board = SummaryWriter(
-            str(folder / "tensorboard"), purge_step=1 + max((int(row["step"]) for row in rows), default=0)
+            str(folder / "tensorboard"), purge_step=1 + max((int(row["step"]) for row in rows), default=-1)
         )
 
-    def write(self, step: int, split: str, metrics: dict[str, float]) -> None:
+    def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """Add the numbers of a step.
 
         Args:
@@ -63,6 +64,16 @@ class RunLog:
             self._table.writerow({"step": step, "split": split, "metric": name, "value": f"{value:.6g}"})
             self._board.add_scalar(f"{split}/{name}", value, step)
         self._file.flush()
+
+    def show(self, step: int, sheet_bgr: U8Array) -> None:
+        """Add a step's samples to TensorBoard.
+
+        Args:
+            step: Number of the step.
+            sheet_bgr: Samples, shape (H, W, 3).
+        """
+        self._board.add_image("val/samples", sheet_bgr[..., ::-1], step, dataformats="HWC")
+        self._board.flush()
 
     def close(self) -> None:
         """Close both."""

@@ -30,7 +30,11 @@ class RestorerTask(NetworkTask):
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         super().__init__(settings, team, TinyRestorerNetwork())
-        self._train, self._val = self._packs(SIZE_PX)
+        self._val = self._pack("val", SIZE_PX)
+
+    def open(self) -> None:
+        """Open the clips to learn from."""
+        self._train = self._pack("train", SIZE_PX)
 
     def batch(self, step: int) -> Arrays:
         """Return sharp crops and the same ones blurred."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lipwise_ray.errors import InputError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.detector import DetectorTask
@@ -27,6 +28,21 @@ _TASKS: dict[str, Callable[[TrainSettings, Team], TrainingTask]] = {
     "detector": DetectorTask,
     "restorer": RestorerTask,
 }
+
+
+def make_task(settings: TrainSettings, team: Team) -> TrainingTask:
+    """Return a network's training, with fresh weights by the seed.
+
+    Raises:
+        InputError: There is no such data set, or its validation clips cannot be used.
+        WeightsError: The expert's weights are of another network.
+    """
+    if not Path(settings.data).is_dir():
+        raise InputError("no_list", settings.data, got="folder not found", do="Run `lipwise-ray train prepare`")
+    if settings.threads and team.device == "cpu":
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    return _TASKS[settings.network](settings, team)
 
 
 def run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]) -> Result:
@@ -60,16 +76,15 @@ def _run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str],
     record = record_of(settings, team.size)
     if goes_on and team.rank == 0:
         compare(settings, record, folder)
-    if settings.threads and team.device == "cpu":
-        torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
-    task = _TASKS[settings.network](settings, team)
+    task = make_task(settings, team)
+    task.open()
     if goes_on:
         begin = checkpoints.load(last, task)
         say(f"goes on from step {begin.step}")
     else:
         begin = checkpoints.Begin(0, {"best": float("inf")})
-        task.begin()
+        for line in task.begin():
+            say(line)
     if team.rank == 0:
         replace_text(folder / RECORD, json.dumps(record, indent=1))
     if task.left_out:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipwise_ray.errors import SettingsError, StateError
-from lipwise_ray.settings.layers import in_words
+from lipwise_ray.settings.layers import in_words, unknown_setting
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.training.dataset import NOTE
 from lipwise_ray.values import Json
@@ -23,8 +23,10 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 
 RECORD = "settings.json"
-_MAY_CHANGE = frozenset({"steps", "save_every", "threads", "data", "minutes"})
-_WEIGHTS = ("init", "expert", "sound")
+WEIGHTS = ("init", "disc_init", "expert", "sound")
+"""Settings that name a file of weights."""
+
+_MAY_CHANGE = frozenset({"steps", "save_every", "keep_every", "threads", "data", "minutes"})
 _EVALUATION = frozenset({"eval_every", "eval_batches"})
 
 
@@ -61,13 +63,18 @@ class TrainSettings(BaseModel):
     eval_every: Positive = 3_000
     eval_batches: Positive = 40
     save_every: Positive = 3_000
+    keep_every: NonNegativeInt = 0
+    """Steps after which a checkpoint is kept for good beside the last and the best one; 0 keeps none."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """CPU threads; 0 leaves the choice to torch."""
     minutes: Annotated[float, Field(ge=0)] = 0.0
     """Save and end after this time; 0 for no limit."""
     init: str = ""
-    """Weights to start from."""
+    """Weights to start from: a name of the registry, or a file, of the original too."""
+    init_optimizer: bool = True
+    """Start from the optimiser's state too, of `init` and of `disc_init`, where it is in the file and fits, as the
+    original does; without it from an empty one."""
 
     augment: bool = False
     """Vary what is learnt from by chance: mirror, move and relight the expert's lips, bend the spectrum of its and the
@@ -105,6 +112,8 @@ class TrainSettings(BaseModel):
     disc_weight: Weight = 0.0
     """Weight of the discriminator's loss; 0 trains without one. The original's is 0.07."""
     disc_width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    disc_init: str = ""
+    """Weights that the discriminator starts from, as `init`; or a run's checkpoint, whose discriminator is taken."""
     disc_after: NonNegativeInt = 0
     """First step with the discriminator."""
 
@@ -147,26 +156,40 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
         settings = TrainSettings.model_validate({**defaults, **values, "network": network})
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError("bad_value", f"train {network}", got=in_words(dict(first), name)) from error
+        path = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            got = unknown_setting(path, list(TrainSettings.model_fields))
+        else:
+            got = in_words(dict(first), ".".join(path))
+        raise SettingsError("bad_value", f"train {network}", got=got) from error
     if settings.network == "generator":
-        if settings.sync_weight + settings.disc_weight >= 1:
-            raise SettingsError(
-                "bad_value", "train generator: sync_weight + disc_weight", must="it must be below 1",
-                got=f"{settings.sync_weight + settings.disc_weight:g} leaves no weight for L1",
-            )  # fmt: skip
-        if settings.window_frames == 1 and (settings.sync_weight or settings.disc_weight):
-            raise SettingsError(
-                "bad_value", "train generator: window_frames",
-                got="1 does not go with a sync or discriminator loss, which needs 5",
-                do="Set sync_weight=0 and disc_weight=0, or window_frames=5",
-            )  # fmt: skip
-        if settings.sync_weight and not settings.expert:
-            raise SettingsError(
-                "no_expert", "train generator: expert", got="not named, but the sync loss needs it",
-                do="Add --set expert=FILE, or --set sync_weight=0",
-            )  # fmt: skip
+        _check_losses(settings)
     return settings
+
+
+def _check_losses(settings: TrainSettings) -> None:
+    """Refuse settings of a generator's losses that do not go together."""
+    if settings.sync_weight + settings.disc_weight >= 1:
+        raise SettingsError(
+            "bad_value", "train generator: sync_weight + disc_weight", must="it must be below 1",
+            got=f"{settings.sync_weight + settings.disc_weight:g} leaves no weight for L1",
+        )  # fmt: skip
+    if settings.window_frames == 1 and (settings.sync_weight or settings.disc_weight):
+        raise SettingsError(
+            "bad_value", "train generator: window_frames",
+            got="1 does not go with a sync or discriminator loss, which needs 5",
+            do="Set sync_weight=0 and disc_weight=0, or window_frames=5",
+        )  # fmt: skip
+    if settings.sync_weight and not settings.expert:
+        raise SettingsError(
+            "no_expert", "train generator: expert", got="not named, but the sync loss needs it",
+            do="Add --set expert=FILE, or --set sync_weight=0",
+        )  # fmt: skip
+    if settings.disc_init and not settings.disc_weight:
+        raise SettingsError(
+            "bad_value", "train generator: disc_init", got="without a discriminator, for disc_weight is 0",
+            do="Add --set disc_weight=0.07, or leave disc_init out",
+        )  # fmt: skip
 
 
 def _may_change(settings: TrainSettings) -> frozenset[str]:
@@ -184,7 +207,7 @@ def record_of(settings: TrainSettings, workers: int) -> Json:
     record["workers"] = workers
     record["clips_sha256"] = sha256_of(clips) if clips.is_file() else None
     record["notes_sha256"] = _hash_of_notes(clips)
-    for name in _WEIGHTS:
+    for name in WEIGHTS:
         path = getattr(settings, name)
         record[f"{name}_sha256"] = sha256_of(Path(path)) if path and Path(path).is_file() else None
     return record
@@ -219,7 +242,7 @@ def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
     try:
         old: Any = json.loads(path.read_text())
         # Earlier records have no hashes of the weights: there their paths decide.
-        changeable = _may_change(settings) | {name for name in _WEIGHTS if f"{name}_sha256" in old}
+        changeable = _may_change(settings) | {name for name in WEIGHTS if f"{name}_sha256" in old}
         changed = [n for n in record if n not in changeable and old.get(n, record[n]) != record[n]]
     except (OSError, ValueError, AttributeError) as error:
         raise StateError(

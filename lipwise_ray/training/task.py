@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lipwise_ray.errors import SetupError
-from lipwise_ray.nets.checkpoint import load_into
+from lipwise_ray.training.first_weights import begin_with
 from lipwise_ray.training.pack import Pack, open_pack
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.values import U8Array
@@ -53,8 +53,12 @@ class TrainingTask(Protocol):
     state: dict[str, Any]
     left_out: dict[str, str]
 
-    def begin(self) -> None:
-        """Take the first weights of a run that is not resumed."""
+    def open(self) -> None:
+        """Open the clips to learn from, which an evaluation alone does without."""
+        ...
+
+    def begin(self) -> list[str]:
+        """Take the first weights of a run that is not resumed; return lines for people."""
         ...
 
     def batch(self, step: int) -> Arrays:
@@ -190,17 +194,21 @@ class NetworkTask:
         self.state: dict[str, Any] = {}
         self.left_out: dict[str, str] = {}
 
-    def _packs(self, size_px: int) -> tuple[Pack, Pack]:
-        """Return the clips to train on and to validate with."""
-        train, val = (open_pack(Path(self._settings.data), name, size_px) for name in ("train", "val"))
-        self.left_out = {**train.skipped, **val.skipped}
-        return train, val
+    def _pack(self, name: str, size_px: int) -> Pack:
+        """Return the clips of a file list."""
+        pack = open_pack(Path(self._settings.data), name, size_px)
+        self.left_out |= pack.skipped
+        return pack
 
-    def begin(self) -> None:
+    def open(self) -> None:
+        """Do nothing: a task's clips are open."""
+
+    def begin(self) -> list[str]:
         """Take the weights to start from, where there are any."""
         settings = self._settings
-        if settings.init:
-            load_into(self.network, Path(settings.init), f"{settings.network} at width {settings.width:g}")
+        if not settings.init:
+            return []
+        return [begin_with(self.network, self.optimizer, Path(settings.init), settings.network, settings)]
 
     def react(self, metrics: dict[str, float]) -> None:
         """Do nothing."""

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from lipwise_ray.training.settings import TrainSettings
 
 pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
@@ -70,15 +74,22 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def train(network: str, data: Path, folder: Path, **more: Any) -> dict[str, float]:
-    """Train a small network for a few steps; return its latest figures."""
-    from lipwise_ray.training.run import run
+def small(network: str, data: Path, **more: Any) -> TrainSettings:
+    """Settings of a run of a small network for a few steps."""
     from lipwise_ray.training.settings import make_settings
-    from lipwise_ray.training.task import Team
 
     values = {"eval_batches": 2, "eval_every": 20, "save_every": 20, "steps": 40, "seed": 3}
-    settings = make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
-    return run(settings, folder, Team(), lambda line: None).metrics
+    return make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
+
+
+def train(
+    network: str, data: Path, folder: Path, say: Callable[[str], None] = lambda _: None, **more: Any
+) -> dict[str, float]:
+    """Train a small network for a few steps; return its latest figures."""
+    from lipwise_ray.training.run import run
+    from lipwise_ray.training.task import Team
+
+    return run(small(network, data, **more), folder, Team(), say).metrics
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +104,14 @@ def begun_expert(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def expert_run(begun_expert: Path, tmp_path: Path) -> Path:
     """A training run of one's own that has done two steps."""
     return shutil.copytree(begun_expert, tmp_path / "run")
+
+
+GAN: dict[str, Any] = {"disc_weight": 0.07, "disc_width": 0.0625, "eval_batches": 1}
+
+
+@pytest.fixture(scope="session")
+def begun_gan(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three steps of a generator's training with a discriminator, to begin from."""
+    folder = tmp_path_factory.mktemp("gan") / "run"
+    train("generator", prepared, folder, steps=3, **GAN)
+    return folder
