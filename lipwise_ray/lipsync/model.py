@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from lipwise_ray.lipsync.audio_features import MEL, AudioFeature
+from lipwise_ray.lipsync.crop_alignment import Alignment
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME, FrameWindow
 from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
 from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.nets.sizes import WAV2LIP_PX
@@ -30,11 +32,15 @@ class LipSync(Protocol):
         batch_faces: Faces a call; calls always have this many, so that a face's result does not
             depend on how many come with it.
         feature: What it hears.
+        frames: Frames that it takes together; a call is one window where these are several.
+        alignment: How crops lie on faces.
     """
 
     size_px: int
     batch_faces: int
     feature: AudioFeature
+    frames: FrameWindow
+    alignment: Alignment
 
     def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:
         """Return new faces.
@@ -85,6 +91,8 @@ class Passthrough:
     """Returns every crop unchanged: for dry runs, and for tests of everything around the network."""
 
     feature = MEL
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "box"
 
     def __init__(self, size_px: int = 96, batch_faces: int = 16) -> None:
         self.size_px = size_px
@@ -110,6 +118,8 @@ class Wav2LipSync(ResidentLipSync):
     """
 
     feature = MEL
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "box"
 
     def __init__(
         self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int, bfloat16: bool | None = None
@@ -147,6 +157,8 @@ class CompiledWav2LipSync:
     """
 
     feature = MEL
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "box"
 
     def __init__(self, network: CompiledNetwork, batch_faces: int) -> None:
         self.size_px = WAV2LIP_PX

@@ -15,7 +15,8 @@ from lipwise_ray.lipsync.audio_features import STATE_CHANNELS, STATES_A_STEP, WH
 from lipwise_ray.lipsync.mel import mel_bands
 from lipwise_ray.lipsync.state_windows import state_window
 from lipwise_ray.lipsync.whisper_mel import whisper_mel
-from lipwise_ray.lipsync.whisper_states import STEP_SAMPLES, WhisperStates, pieces
+from lipwise_ray.lipsync.whisper_spectra import STEP_SAMPLES
+from lipwise_ray.lipsync.whisper_states import WhisperStates, pieces
 from lipwise_ray.lipsync.windows import timed_starts
 from lipwise_ray.nets.whisper_encoder import WhisperEncoder, WhisperShape
 from tests.support.latent_models import PIECE_STEPS, write_musetalk
