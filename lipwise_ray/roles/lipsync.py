@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from lipwise_ray.lipsync.audio_features import MEL, WHISPER_STATES, AudioFeature
+from lipwise_ray.lipsync.audio_features import LATENTSYNC_STATES, MEL, WHISPER_STATES, AudioFeature
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME, FrameWindow
+from lipwise_ray.lipsync.latentsync import LATENTSYNC_FRAMES, LatentSyncLipSync, Sampling
 from lipwise_ray.lipsync.mel import MEL_BANDS
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Passthrough, Wav2LipSync, load_wav2lip
 from lipwise_ray.lipsync.musetalk import MuseTalkLipSync
@@ -17,12 +19,15 @@ from lipwise_ray.nets.runtimes import TORCH
 from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.roles.audio_encoder import hears_states
 from lipwise_ray.roles.autoencoder import AUTOENCODER
+from lipwise_ray.settings.lipsync import LATENTSYNC_PX
 from lipwise_ray.settings.model import Settings
 
 PASSTHROUGH = "passthrough"
 """Name in place of the network's where faces stay as they are."""
 
 WAV2LIP, MUSETALK = "wav2lip", "musetalk"
+LATENTSYNC = {f"latentsync_{side_px}": side_px for side_px in LATENTSYNC_PX.values()}
+"""LatentSync's versions as networks of the registry, and the sides of their crops: nothing else tells them apart."""
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
 _FACE_BYTES = 16 << 20
@@ -41,6 +46,8 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipSync] | None
         return None
     if checkpoint.network == MUSETALK:
         return _musetalk(request, host, checkpoint)
+    if checkpoint.network in LATENTSYNC:
+        return _latentsync(request, host, checkpoint)
     precision, bfloat16, path = settings.precision, host.bfloat16(), host.locate(checkpoint)
     runtime = host.runtime(precision)
 
@@ -74,11 +81,32 @@ def _musetalk(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> Model
     return ModelRecipe((unet, autoencoder), make, (precision, bfloat16), batch)
 
 
+def _latentsync(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> ModelRecipe[LipSync]:
+    settings, autoencoder = request.settings.lipsync, request.checkpoints.needed(AUTOENCODER.name)
+    precision, bfloat16, size_px = settings.precision, host.bfloat16(), LATENTSYNC[unet.network]
+    sampling = Sampling(settings.steps, settings.guidance, settings.seed)
+
+    def make() -> LipSync:
+        return LatentSyncLipSync(
+            host.locate(unet),
+            host.locate(autoencoder),
+            size_px=size_px,
+            sampling=sampling,
+            device=host.device,
+            precision=precision,
+            bfloat16=bfloat16,
+        )
+
+    return ModelRecipe((unet, autoencoder), make, (precision, bfloat16, size_px, sampling), LATENTSYNC_FRAMES.length)
+
+
 def _required(settings: Settings, machines: Machines) -> Requirement:
     """Return the checkpoint that the settings ask for; a file is of the network of the model that they name."""
     del machines
     lipsync = settings.lipsync
-    networks = (MUSETALK, WAV2LIP) if hears_states(settings) else (WAV2LIP, MUSETALK)
+    drawn_px = lipsync.drawn_px()
+    of_file = f"latentsync_{drawn_px}" if drawn_px else MUSETALK if hears_states(settings) else WAV2LIP
+    networks = (of_file, *(name for name in LIPSYNC.networks if name != of_file))
     return Requirement((Wanted(lipsync.model, networks, lipsync.checkpoint),))
 
 
@@ -88,7 +116,17 @@ def heard_by(checkpoint: Checkpoint | None) -> AudioFeature:
     Args:
         checkpoint: The network's; None where faces stay as they are.
     """
-    return WHISPER_STATES if checkpoint is not None and checkpoint.network == MUSETALK else MEL
+    network = checkpoint.network if checkpoint is not None else ""
+    return LATENTSYNC_STATES if network in LATENTSYNC else WHISPER_STATES if network == MUSETALK else MEL
+
+
+def taken_by(checkpoint: Checkpoint | None) -> FrameWindow:
+    """Return the frames that a lip-sync network takes together.
+
+    Args:
+        checkpoint: The network's; None where faces stay as they are.
+    """
+    return LATENTSYNC_FRAMES if checkpoint is not None and checkpoint.network in LATENTSYNC else FRAME_BY_FRAME
 
 
 # There is no int8: by OpenVINO it is about 1.5 times as fast as bfloat16, and faces keep an SSIM of 0.99 to float32,
@@ -97,7 +135,7 @@ LIPSYNC = ModelRole(
     "lipsync",
     "lipsync.model",
     "lipsync.checkpoint",
-    networks=(WAV2LIP, MUSETALK),
+    networks=(WAV2LIP, MUSETALK, *LATENTSYNC),
     requirement=_required,
     load=_load,
     order=0,

@@ -10,6 +10,10 @@ from lipwise_ray.settings.execution import Section
 from lipwise_ray.settings.picture import PrecisionSetting
 
 
+LATENTSYNC_PX = {"latentsync_15": 256, "latentsync_16": 512}
+"""Side of the crops of LatentSync's versions, whose files hold the same tensors."""
+
+
 class LipsyncSettings(Section):
     """The lip-sync network."""
 
@@ -17,19 +21,27 @@ class LipsyncSettings(Section):
     """A name of the registry, or ``passthrough``."""
     checkpoint: str | None = None
     """A file of weights instead of the registry's: of Wav2Lip, or with ``model = "musetalk_15"`` of MuseTalk's
-    U-Net."""
+    U-Net, with ``latentsync_15`` or ``latentsync_16`` of LatentSync's."""
     autoencoder: str = "sd_vae_ft_mse"
-    """The autoencoder of musetalk_15: a name of the registry."""
+    """The autoencoder of musetalk_15, latentsync_15 and latentsync_16: a name of the registry."""
     autoencoder_checkpoint: str | None = None
     """A file instead of the registry's."""
     audio_encoder: str = "whisper_tiny"
-    """The audio encoder with which musetalk_15 hears: a name of the registry."""
+    """The audio encoder with which those three hear: a name of the registry."""
     audio_encoder_checkpoint: str | None = None
     """A file instead of the registry's."""
+    steps: Annotated[int, Field(ge=1, le=500)] = 20
+    """Steps in which latentsync_15 and latentsync_16 draw; time goes by them."""
+    guidance: Annotated[float, Field(ge=1, le=10)] = 1.5
+    """How far their lips go from what no audio would give beyond what the audio gives. 1 is the audio alone, in half the
+    time; much over 2 distorts."""
+    seed: Annotated[int, Field(ge=0, le=4294967295)] = 1247
+    """Of the noise that they begin with: other numbers give other details."""
     precision: PrecisionSetting = "auto"
     """``auto`` is float16 on a GPU, bfloat16 on a CPU that has it in hardware, else float32."""
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Faces a network call; 0 means 16 on a CPU, 128 on a GPU, and of musetalk_15 2 and 16."""
+    """Faces a network call; 0 means 16 on a CPU, 128 on a GPU, and of musetalk_15 2 and 16. LatentSync always takes
+    16."""
     audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
     """The lips follow the audio this much later in the track; the delivered audio does not move."""
     windows: Literal["padded", "reference"] = "padded"
@@ -46,3 +58,11 @@ class LipsyncSettings(Section):
     ``auto`` for silero_vad where the extra `vad` is installed. It hears no singing: songs need ``none``."""
     vad_checkpoint: str | None = None
     """A file instead of the registry's."""
+
+    def drawn_px(self) -> int | None:
+        """Return the side of LatentSync's crops, None for other models."""
+        return LATENTSYNC_PX.get(self.model)
+
+    def idle_keys(self) -> set[str]:
+        """Return the settings that decide nothing of what the model draws."""
+        return {"batch_frames", *(() if self.drawn_px() else ("steps", "guidance", "seed"))}
