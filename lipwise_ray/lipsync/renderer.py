@@ -205,10 +205,11 @@ class Renderer:
         """Return frames with the crops of their faces, which are read together."""
         side = self._lipsync.size_px
         drafts = [FrameDraft(job, [], self._is_far(job)) for job in jobs]
-        faces: list[tuple[FrameDraft, FaceTarget, View]] = []
-        for draft in drafts:
-            for target in self._faces_of(draft.job):
-                faces.append((draft, target, View(draft.job.frame, self._crop_to_shown(target))))
+        faces = [
+            (draft, target, View(draft.job.frame, self._crop_to_shown(target)))
+            for draft in drafts
+            for target in self._faces_of(draft.job)
+        ]
         crops = self._planes.read(
             self._canvas,
             [view for _, _, view in faces],

@@ -70,4 +70,6 @@ def scaled_levels(levels: F32Array, loudest: float) -> F32Array:
         levels: Of any shape.
         loudest: The highest level of the audio; what is far below counts as silence.
     """
-    return cast("F32Array", (np.maximum(levels, np.float32(loudest - _RANGE)) + np.float32(_SHIFT)) / np.float32(_SCALE))
+    return cast(
+        "F32Array", (np.maximum(levels, np.float32(loudest - _RANGE)) + np.float32(_SHIFT)) / np.float32(_SCALE)
+    )

@@ -66,9 +66,7 @@ class WhisperStates:
         heard = WholeSpectra(wave_f32, gain) if self._is_whole else PieceSpectra(wave_f32, gain)
         shape = (heard.steps + 1, STATES_A_STEP, STATE_CHANNELS)
         with target.open("wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": STATES_DTYPE, "fortran_order": False, "shape": shape}
-            )
+            np.lib.format.write_array_header_1_0(file, {"descr": STATES_DTYPE, "fortran_order": False, "shape": shape})
             for block in self._blocks(heard):
                 with np.errstate(over="ignore"):
                     stored = np.ascontiguousarray(block, STATES_DTYPE)

@@ -9,7 +9,6 @@ from pydantic import Field
 from lipwise_ray.settings.execution import Section
 from lipwise_ray.settings.picture import PrecisionSetting
 
-
 LATENTSYNC_PX = {"latentsync_15": 256, "latentsync_16": 512}
 """Side of the crops of LatentSync's versions, whose files hold the same tensors."""
 
@@ -33,8 +32,8 @@ class LipsyncSettings(Section):
     steps: Annotated[int, Field(ge=1, le=500)] = 20
     """Steps in which latentsync_15 and latentsync_16 draw; time goes by them."""
     guidance: Annotated[float, Field(ge=1, le=10)] = 1.5
-    """How far their lips go from what no audio would give beyond what the audio gives. 1 is the audio alone, in half the
-    time; much over 2 distorts."""
+    """How far their lips go from what no audio would give beyond what the audio gives. 1 is the audio alone, in half
+    the time; the published programs use 1 to 2."""
     seed: Annotated[int, Field(ge=0, le=4294967295)] = 1247
     """Of the noise that they begin with: other numbers give other details."""
     precision: PrecisionSetting = "auto"

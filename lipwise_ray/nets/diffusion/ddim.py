@@ -36,7 +36,9 @@ class ImplicitSchedule:
         """Numbers of the steps in training."""
 
         after = [step - distance for step in self.steps]
-        self._shares = [(float(kept[one]), float(kept[max(0, other)])) for one, other in zip(self.steps, after, strict=True)]
+        self._shares = [
+            (float(kept[one]), float(kept[max(0, other)])) for one, other in zip(self.steps, after, strict=True)
+        ]
 
     def followed(self, number: int, latents: Tensor, noise: Tensor) -> Tensor:
         """Return the latents after a step.

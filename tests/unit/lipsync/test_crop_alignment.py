@@ -43,7 +43,7 @@ def test_sizes_agree_by_the_deviation_of_all_points() -> None:
 
 
 def test_a_frame_tells_alone() -> None:
-    """The same points give the same crop whatever came before, and a shift of a hundredth of a pixel far right shows."""
+    """The same points give the same crop whatever came before; a hundredth of a pixel far right shows."""
     points = np.array([[5000.0, 100.0], [5050.0, 100.0], [5025.0, 125.0]])
     first = three_points_to_shown(_landmarks(points), SIDE)
     three_points_to_shown(_landmarks(points + 300), SIDE)

@@ -14,7 +14,8 @@ from lipwise_ray.values import Span
 
 
 @pytest.mark.parametrize(
-    ("rate", "apart"), [("12", 1), ("24000/1001", 1), ("25", 1), ("30000/1001", 1), ("50", 2), ("60000/1001", 2), ("120", 5)]
+    ("rate", "apart"),
+    [("12", 1), ("24000/1001", 1), ("25", 1), ("30000/1001", 1), ("50", 2), ("60000/1001", 2), ("120", 5)],
 )
 def test_windows_are_picked_by_time(rate: str, apart: int) -> None:
     """Frames of a window are as near to 40 ms apart as those of the video can be, and as many at every rate."""
