@@ -1,4 +1,4 @@
-"""How a lip-sync network's crop lies on a face."""
+"""Places of a lip-sync network's crop on a face."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from lipwise_ray.values import F32Array, F64Array
 
 Alignment = Literal["box", "affine3"]
-"""As the crop box of its track does, or by a similarity of the eyes and the nose."""
+"""Place of a crop: its track's crop box, or a similarity of the eyes and the nose."""
 
 _POINTS = np.array([17 + 20j, 58 + 20j, 37.5 + 40j])
 """Eyes and nose on a canvas of 75 by 100, which is squeezed into a square crop. Source: LatentSync
@@ -23,8 +23,7 @@ def three_points_to_shown(landmarks: F32Array, size_px: int, aspect: float = 1.0
 
     Args:
         landmarks: Eyes, nose, mouth corners, shape (5, 2). The detector's eyes stand for the means of five points
-            around each, and its tip of the nose for the mean of four there: in the middle of a frontal face those are
-            the same points within a few hundredths of the distance of the eyes.
+            around each, and its tip of the nose for the mean of four there.
         size_px: Side of the crop.
         aspect: Width of a shown pixel over its height.
 

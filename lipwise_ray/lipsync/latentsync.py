@@ -31,7 +31,7 @@ _IMAGES_A_CALL = 4
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a window is drawn.
+    """Settings by which a window is drawn.
 
     Attributes:
         steps: Steps of the diffusion.

@@ -39,8 +39,8 @@ def mel_levels(wave_f32: F32Array, first: int, count: int, gain: float = 1.0) ->
     """Return levels of some columns of audio's spectrogram, as logarithms of their power.
 
     Args:
-        wave_f32: Mono samples in [-1, 1] at 16 kHz, shape (N,), at least 2; those beyond its ends are mirrored. It may
-            be a map of a file: only the columns' samples are read.
+        wave_f32: Mono samples in [-1, 1] at 16 kHz, shape (N,), at least 2; those beyond its ends are mirrored. Of a
+            map of a file only the columns' samples are read.
         first: The first column.
         count: How many, so that the last one's middle is in the audio.
         gain: Factor by which samples are made louder first.

@@ -32,7 +32,7 @@ class LipsyncSettings(Section):
     steps: Annotated[int, Field(ge=1, le=500)] = 20
     """Steps in which latentsync_15 and latentsync_16 draw; time goes by them."""
     guidance: Annotated[float, Field(ge=1, le=10)] = 1.5
-    """How far their lips go from what no audio would give beyond what the audio gives. 1 is the audio alone, in half
+    """Factor by which their lips go from what no audio gives to what the audio gives. 1 is the audio alone, in half
     the time; the published programs use 1 to 2."""
     seed: Annotated[int, Field(ge=0, le=4294967295)] = 1247
     """Of the noise that they begin with: other numbers give other details."""

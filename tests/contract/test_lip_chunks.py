@@ -1,4 +1,4 @@
-"""What every lip-sync model promises of videos: chunks do not show, at any rate, however few frames, with several faces."""
+"""What every lip-sync model promises of videos: chunks do not show, at any rate, in few frames, with several faces."""
 
 from __future__ import annotations
 
