@@ -101,10 +101,11 @@ def test_the_command_line_dubs_a_presenter(models: list[str], tmp_path: Path) ->
     assert len(digest(tmp_path / "out" / "cuts.mp4")) == 3
 
 
+@pytest.mark.parametrize("model", ["musetalk_15", "latentsync_15", "latentsync_16"])
 @pytest.mark.parametrize("missing", ["autoencoder", "audio_encoder"])
-def test_half_a_set_of_files_is_reported(missing: str, models: list[str], tmp_path: Path) -> None:
+def test_half_a_set_of_files_is_reported(missing: str, model: str, models: list[str], tmp_path: Path) -> None:
     """Without one of the three files no row starts, and the message names that one and how to get it."""
-    sets = [one for one in models if not one.startswith(f"lipsync.{missing}_checkpoint")]
+    sets = [*(one for one in models if not one.startswith(f"lipsync.{missing}_")), f'lipsync.model="{model}"']
     name = {"autoencoder": "sd_vae_ft_mse", "audio_encoder": "whisper_tiny"}[missing]
     with pytest.raises(WeightsError, match=f"model {name}: not installed.*lipwise-ray models pull {name}"):
         dub(tmp_path, [_row(tmp_path, 1)], *EXACT, *sets)
