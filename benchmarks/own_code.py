@@ -104,7 +104,7 @@ class Lips:
     size_px, batch_faces = 96, 8
     feature: Any = None  # what it would hear is never looked up
     frames: Any = SimpleNamespace(length=1)  # it draws each frame for itself
-    alignment = "box"
+    alignment: Any = "box"
 
     def __call__(self, faces_bgr: Any, sounds: Any) -> Any:
         """Return the faces."""

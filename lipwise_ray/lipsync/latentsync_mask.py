@@ -44,7 +44,7 @@ def kept_pixels(side_px: int) -> F32Array:
 def _resized(mask: U8Array, side_px: int) -> F32Array:
     if side_px != _SIDE_PX:
         mask = np.asarray(cv2.resize(mask, (side_px, side_px), interpolation=cv2.INTER_LANCZOS4), np.uint8)
-    kept = mask.astype(np.float32) / 255
+    kept = np.asarray(mask / 255, np.float32)
     kept.flags.writeable = False
     return kept
 
