@@ -28,6 +28,7 @@ import time
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -102,6 +103,8 @@ class Lips:
 
     size_px, batch_faces = 96, 8
     feature: Any = None  # what it would hear is never looked up
+    frames: Any = SimpleNamespace(length=1)  # it draws each frame for itself
+    alignment: Any = "box"
 
     def __call__(self, faces_bgr: Any, sounds: Any) -> Any:
         """Return the faces."""

@@ -21,6 +21,7 @@ class AudioFeature:
         columns: Columns of a window.
         lead_columns: Columns of a window that come before the one of the frame's time.
         shape: Of a window as a network takes it.
+        is_clamped: Beyond an end of the audio its first or last column goes on; else there is nothing.
     """
 
     name: str
@@ -28,6 +29,7 @@ class AudioFeature:
     columns: int
     lead_columns: int
     shape: tuple[int, int]
+    is_clamped: bool = False
 
 
 MEL = AudioFeature("mel_80x16", MEL_RATE_HZ, WINDOW_COLUMNS, 0, (MEL_BANDS, WINDOW_COLUMNS))
@@ -36,10 +38,15 @@ MEL = AudioFeature("mel_80x16", MEL_RATE_HZ, WINDOW_COLUMNS, 0, (MEL_BANDS, WIND
 STATES_A_STEP, STATE_CHANNELS = 5, 384
 """States of Whisper's tiny encoder that are heard of each step, and their channels."""
 
-WHISPER_STATES = AudioFeature("whisper_50x384", 50, 10, 4, (10 * STATES_A_STEP, STATE_CHANNELS))
+WHISPER_STATES = AudioFeature("whisper_musetalk_50x384", 50, 10, 4, (10 * STATES_A_STEP, STATE_CHANNELS))
 """States of Whisper's tiny encoder: 80 ms before the frame's time to 120 ms after it; the states of a step come one
 after the other. Source: MuseTalk utils/audio_processor.py at the 25 frames a second that it was trained at; differs in:
 at other rates the window stays where it is."""
+
+LATENTSYNC_STATES = AudioFeature("whisper_latentsync_50x384", 50, 10, 4, WHISPER_STATES.shape, is_clamped=True)
+"""The same steps as LatentSync hears them: of one spectrogram of the whole audio, the last state not normalised.
+Source: LatentSync latentsync/whisper/audio2feature.py at 25 frames a second; differs in: the window is at the exact
+time of a frame at other rates too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class FrameJob:
         number: Number of the output frame in its video; by it faces are picked for measuring.
         outside: Frames between it and those that are to be shown, itself counted: 0 for one of them, else it only tells
             what faces are like around.
+        fills_window: However far outside, it is of a window of frames that a network takes together.
     """
 
     frame: VideoFrame
@@ -50,6 +51,7 @@ class FrameJob:
     source: int = 0
     number: int = 0
     outside: int = 0
+    fills_window: bool = False
 
 
 @dataclass(frozen=True, slots=True)

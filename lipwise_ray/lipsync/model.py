@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from lipwise_ray.lipsync.audio_features import MEL, AudioFeature
+from lipwise_ray.lipsync.crop_alignment import Alignment
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME, FrameWindow
 from lipwise_ray.lipsync.mouth_strength import louder_mel
 from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
 from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.nets.sizes import WAV2LIP_PX
-from lipwise_ray.values import F32Array, F64Array
+from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,11 +33,15 @@ class LipSync(Protocol):
         batch_faces: Faces a call; calls always have this many, so that a face's result does not
             depend on how many come with it.
         feature: What it hears.
+        frames: Frames that it takes together; a call is one window where these are several.
+        alignment: How crops lie on faces.
     """
 
     size_px: int
     batch_faces: int
     feature: AudioFeature
+    frames: FrameWindow
+    alignment: Alignment
 
     def __call__(self, faces_bgr: F32Array, sounds: F32Array) -> F32Array:
         """Return new faces.
@@ -82,21 +88,12 @@ def new_faces(lipsync: LipSync, crops: Sequence[FaceImage], sounds: F32Array) ->
     return [HostImage(image) for image in made[: len(crops)]]
 
 
-@runtime_checkable
-class AlignedLipSync(LipSync, Protocol):
-    """A lip-sync network whose crop is the face aligned by its five points; others get that of the box.
-
-    Attributes:
-        template: Places of eyes, nose and mouth corners in the crop, as shares of its side, shape (5, 2).
-    """
-
-    template: F64Array
-
-
 class Passthrough:
     """Returns every crop unchanged: for dry runs, and for tests of everything around the network."""
 
     feature = MEL
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "box"
 
     def __init__(self, size_px: int = 96, batch_faces: int = 16) -> None:
         self.size_px = size_px
@@ -123,6 +120,8 @@ class Wav2LipSync(ResidentLipSync):
     """
 
     feature = MEL
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "box"
 
     def __init__(
         self,
@@ -169,6 +168,8 @@ class CompiledWav2LipSync:
     """
 
     feature = MEL
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "box"
 
     def __init__(
         self, network: CompiledNetwork, batch_faces: int, *, size_px: int = WAV2LIP_PX, strength: float = 1.0

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipwise_ray.lipsync.audio_features import WHISPER_STATES
+from lipwise_ray.lipsync.crop_alignment import Alignment
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME
 from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class MuseTalkLipSync(ResidentLipSync):
     """
 
     feature = WHISPER_STATES
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "box"
 
     def __init__(
         self,

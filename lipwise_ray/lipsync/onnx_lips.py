@@ -11,8 +11,9 @@ import numpy as np
 
 from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.errors import WeightsError
-from lipwise_ray.lipsync.align import TEMPLATE, TEMPLATE_PX
 from lipwise_ray.lipsync.audio_features import MEL
+from lipwise_ray.lipsync.crop_alignment import Alignment
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync
 from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.nets.onnx_layout import OnnxPort, ports_of
@@ -59,7 +60,8 @@ class EdTalkLipSync:
     """
 
     feature = MEL
-    template = TEMPLATE / TEMPLATE_PX
+    frames = FRAME_BY_FRAME
+    alignment: Alignment = "ffhq"
 
     def __init__(self, network: CompiledNetwork, size_px: int, strength: float) -> None:
         self.size_px = size_px

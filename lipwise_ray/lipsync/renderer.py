@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +14,14 @@ from lipwise_ray.lipsync.align import aligned_to_shown, roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, in_groups, timed
 from lipwise_ray.lipsync.compose import jaw_mask, paste_mask
 from lipwise_ray.lipsync.compositor import Compositor, HostCompositor
+from lipwise_ray.lipsync.crop_alignment import three_points_to_shown
 from lipwise_ray.lipsync.drafts import FaceDraft, FrameDraft, same_face
 from lipwise_ray.lipsync.fading import FilmedPart, copied
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
 from lipwise_ray.lipsync.light import HostLights, Lights
 from lipwise_ray.lipsync.measures import FaceLuma, LaidFace, Measures
-from lipwise_ray.lipsync.model import AlignedLipSync, new_faces
+from lipwise_ray.lipsync.model import new_faces
 from lipwise_ray.lipsync.neighbours import with_neighbours
 from lipwise_ray.lipsync.occlusion import Occlusion, Occlusions
 from lipwise_ray.lipsync.reach import reach_of
@@ -27,6 +29,7 @@ from lipwise_ray.lipsync.relighting import Relighting
 from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.restoring import Restoring
 from lipwise_ray.lipsync.steadying import Strength
+from lipwise_ray.lipsync.windowed_lips import WindowedLips
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import sample_bytes
 from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes, View
@@ -77,6 +80,7 @@ class Renderer:
         planes: Reads faces from frames and lays them over; OpenCV if left out.
         lights: Matches the light of new faces; numpy if left out.
         compositor: Works on images of restored faces; OpenCV if left out.
+        rate: Frames a second of the output: networks that take windows of frames pick them by time.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Renderer:
         planes: Planes | None = None,
         lights: Lights | None = None,
         compositor: Compositor | None = None,
+        rate: Fraction = Fraction(25),
     ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
@@ -126,6 +131,10 @@ class Renderer:
             self._restoring = Restoring(restoration, self.times.restore, self.times.composite, self._waiting)
         self.reach = reach_of(blend, restored=self._restoring.radius if self._restoring else 0, compares=compares)
         """Frames before and after those that are shown which decide what these look like."""
+
+        self._windowed: WindowedLips | None = None
+        if lipsync.frames.length > 1:
+            self._windowed = WindowedLips(lipsync, lipsync.frames.at(rate), self.reach.dubbed, self.times.network)
 
     @property
     def occlusion(self) -> Occlusion:
@@ -179,16 +188,21 @@ class Renderer:
             yield from drafts
 
     def _faces_of(self, job: FrameJob) -> tuple[FaceTarget, ...]:
-        return () if job.outside > self.reach.dubbed else job.targets
+        return () if self._is_far(job) else job.targets
+
+    def _is_far(self, job: FrameJob) -> bool:
+        """Tell whether a frame's faces get no new lips, but only tell how faces were filmed there."""
+        return job.outside > self.reach.dubbed and not job.fills_window
 
     def _drafts(self, jobs: Sequence[FrameJob]) -> list[FrameDraft]:
         """Return frames with the crops of their faces, which are read together."""
         side = self._lipsync.size_px
-        drafts = [FrameDraft(job, [], job.outside > self.reach.dubbed) for job in jobs]
-        faces: list[tuple[FrameDraft, FaceTarget, View]] = []
-        for draft in drafts:
-            frame, targets = draft.job.frame, self._faces_of(draft.job)
-            faces += [(draft, target, View(frame, self._crop_to_shown(target))) for target in targets]
+        drafts = [FrameDraft(job, [], self._is_far(job)) for job in jobs]
+        faces = [
+            (draft, target, View(draft.job.frame, self._crop_to_shown(target)))
+            for draft in drafts
+            for target in self._faces_of(draft.job)
+        ]
         crops = self._planes.read(
             self._canvas,
             [view for _, _, view in faces],
@@ -202,11 +216,15 @@ class Renderer:
 
     def _crop_to_shown(self, target: FaceTarget) -> F64Array:
         """Return the map from a face's crop, as the network takes it, to the shown frame, shape (2, 3)."""
-        lipsync, aspect = self._lipsync, self._canvas.aspect
-        if isinstance(lipsync, AlignedLipSync):
-            return aligned_to_shown(target.landmarks, lipsync.size_px, aspect, lipsync.template)
-        roll = roll_degrees(target.landmarks, aspect) if self._blend.align else 0.0
-        return box_to_shown(target.crop_box, lipsync.size_px, roll, aspect)
+        side, aspect = self._lipsync.size_px, self._canvas.aspect
+        match self._lipsync.alignment:
+            case "affine3":
+                return three_points_to_shown(target.landmarks, side, aspect)
+            case "ffhq":
+                return aligned_to_shown(target.landmarks, side, aspect)
+            case "box":
+                roll = roll_degrees(target.landmarks, aspect) if self._blend.align else 0.0
+                return box_to_shown(target.crop_box, side, roll, aspect)
 
     # lips and light ----------------------------------------------------------------------------------
 
@@ -215,6 +233,8 @@ class Renderer:
         jaws = self._jaws
 
         def spoken() -> Iterator[FrameDraft]:
+            if self._windowed is not None:
+                return self._windowed(cropped)
             return in_batches(
                 cropped, lambda item: item.faces, self._run_lips, size=size, most_waiting=self._waiting(size)
             )

@@ -12,10 +12,10 @@ from lipwise_ray.values import F32Array, FloatArray, I64Array
 def state_window(
     states: FloatArray, silence: FloatArray, step: int, feature: AudioFeature, pauses: I64Array | None = None
 ) -> F32Array:
-    """Return the steps around one, as tokens; zeros where that passes an end of the audio.
+    """Return the steps around one, as tokens; where that passes an end of the audio, zeros or the step at the end.
 
     Args:
-        states: Shape (steps, states, channels).
+        states: Shape (steps, states, channels), at least one step.
         silence: States of a silent step, shape (states, channels).
         step: Step of the frame's time; may be negative or past the end.
         feature: The window.
@@ -26,12 +26,15 @@ def state_window(
     """
     first = step - feature.lead_columns
     out = np.zeros((feature.columns, *silence.shape), np.float32)
-    low, high = max(0, first), min(len(states), first + feature.columns)
-    if low < high:
-        out[low - first : high - first] = states[low:high]
+    steps = np.arange(first, first + feature.columns)
+    if feature.is_clamped:
+        steps = np.clip(steps, 0, len(states) - 1)
+    places = np.flatnonzero((steps >= 0) & (steps < len(states)))
+    if len(places):
+        out[places] = states[steps[places]]
         if pauses is not None and len(pauses):
-            columns = (np.arange(low, high) * MEL_RATE_HZ) // feature.rate_hz
+            columns = (steps[places] * MEL_RATE_HZ) // feature.rate_hz
             pause = np.searchsorted(pauses[:, 1], columns, side="right")
             starts = np.append(pauses[:, 0], columns[-1] + 1)
-            out[low - first : high - first][columns >= starts[pause]] = silence
+            out[places[columns >= starts[pause]]] = silence
     return out.reshape(feature.shape)

@@ -8,16 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import AudioError, WeightsError
-from lipwise_ray.lipsync.audio_features import STATE_CHANNELS, STATES_A_STEP, WHISPER_STATES
-from lipwise_ray.lipsync.mel import SAMPLE_RATE_HZ
-from lipwise_ray.lipsync.whisper_mel import whisper_mel
+from lipwise_ray.lipsync.audio_features import (
+    LATENTSYNC_STATES,
+    STATE_CHANNELS,
+    STATES_A_STEP,
+    WHISPER_STATES,
+    AudioFeature,
+)
+from lipwise_ray.lipsync.whisper_spectra import PieceSpectra, Spectra, WholeSpectra
 from lipwise_ray.values import F32Array
 
 STATES_DTYPE = "<f2"
 """Sample format of states in a file: little-endian float16, 192 KB a second of audio, which is what MuseTalk's own half
 precision hears. float32 would be 1.4 GB an hour."""
 
-STEP_SAMPLES = SAMPLE_RATE_HZ // WHISPER_STATES.rate_hz
 _MARGIN_SHARE = 6
 """The sixth part of a piece at each end that has a neighbour, 5 s of 30, is only heard, and not kept."""
 
@@ -27,22 +31,25 @@ class WhisperStates:
 
     Args:
         checkpoint: A file of Whisper, of transformers' names or its own.
+        feature: Feature that its states are for.
 
     Raises:
         WeightsError: The file does not hold the tensors of Whisper's tiny encoder.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, feature: AudioFeature = WHISPER_STATES) -> None:
         from lipwise_ray.nets.whisper_encoder import load_whisper_encoder
 
         self._network = load_whisper_encoder(checkpoint, STATE_CHANNELS, STATES_A_STEP - 1)
         self._where = str(checkpoint)
         self._steps = self._network.embed_positions.num_embeddings
+        self._is_whole = feature == LATENTSYNC_STATES
 
     def write(self, wave_f32: F32Array, target: Path, *, gain: float = 1.0, on_block: Callable[[], None]) -> None:
         """Compute the states of audio and write them as .npy, of shape (steps + 1, 5, 384).
 
-        The last of them are those of silence. The fifth state of a step is normalised, as the decoder has it.
+        The last of them are those of silence. The fifth state of a step is normalised for MuseTalk, as the decoder has
+        it, and not for LatentSync.
 
         Args:
             wave_f32: Mono samples at 16 kHz, shape (N,); it may be a map of a file.
@@ -56,11 +63,11 @@ class WhisperStates:
         """
         if not len(wave_f32):
             raise AudioError("no_samples", "audio", got="holds no samples")
-        steps = -(-len(wave_f32) // STEP_SAMPLES)
-        header = {"descr": STATES_DTYPE, "fortran_order": False, "shape": (steps + 1, STATES_A_STEP, STATE_CHANNELS)}
+        heard = WholeSpectra(wave_f32, gain) if self._is_whole else PieceSpectra(wave_f32, gain)
+        shape = (heard.steps + 1, STATES_A_STEP, STATE_CHANNELS)
         with target.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for block in self._blocks(wave_f32, steps, gain):
+            np.lib.format.write_array_header_1_0(file, {"descr": STATES_DTYPE, "fortran_order": False, "shape": shape})
+            for block in self._blocks(heard):
                 with np.errstate(over="ignore"):
                     stored = np.ascontiguousarray(block, STATES_DTYPE)
                 if not np.isfinite(stored).all():
@@ -68,25 +75,21 @@ class WhisperStates:
                 file.write(stored.tobytes())
                 on_block()
 
-    def _blocks(self, wave: F32Array, steps: int, gain: float) -> Iterator[F32Array]:
+    def _blocks(self, heard: Spectra) -> Iterator[F32Array]:
         """Yield states that follow each other, and then those of a silent step."""
-        for start, low, high in pieces(steps, self._steps):
-            yield self._encoded(wave, start, gain)[low - start : high - start]
+        for start, low, high in pieces(heard.steps, self._steps):
+            yield self._encoded(heard.piece(start, self._steps))[low - start : high - start]
         middle = self._steps // 2
-        yield self._encoded(np.zeros(1, np.float32), 0, 1.0)[middle : middle + 1]
+        yield self._encoded(heard.silence(self._steps))[middle : middle + 1]
 
-    def _encoded(self, wave: F32Array, start: int, gain: float) -> F32Array:
-        """Return the states of a piece that begins at a step, shape (steps of a piece, 5, 384)."""
+    def _encoded(self, mel: F32Array) -> F32Array:
+        """Return the states of a piece, shape (steps of a piece, 5, 384)."""
         import torch
 
-        piece = np.zeros(self._steps * STEP_SAMPLES, np.float32)
-        part = np.asarray(wave[start * STEP_SAMPLES : start * STEP_SAMPLES + len(piece)], np.float32)
-        piece[: len(part)] = part * np.float32(gain)
-        if not np.isfinite(piece).all():
-            raise AudioError("not_finite", "audio", got="holds NaN or infinity", do="Export the audio again")
         with torch.inference_mode():
-            (states,) = self._network(torch.from_numpy(whisper_mel(piece))[None])
-            states[:, -1] = self._network.layer_norm(states[:, -1])
+            (states,) = self._network(torch.from_numpy(mel)[None])
+            if not self._is_whole:
+                states[:, -1] = self._network.layer_norm(states[:, -1])
             return states.numpy()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.lipsync.audio_features import MEL, WHISPER_STATES, AudioFeature
+from lipwise_ray.lipsync.audio_features import LATENTSYNC_STATES, MEL, WHISPER_STATES, AudioFeature
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME, FrameWindow
+from lipwise_ray.lipsync.latentsync import LATENTSYNC_FRAMES, LatentSyncLipSync, Sampling
 from lipwise_ray.lipsync.mel import MEL_BANDS
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Passthrough, Wav2LipSync, load_wav2lip
 from lipwise_ray.lipsync.musetalk import MuseTalkLipSync
@@ -20,6 +22,7 @@ from lipwise_ray.nets.runtimes import TORCH
 from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.roles.audio_encoder import hears_states
 from lipwise_ray.roles.autoencoder import AUTOENCODER
+from lipwise_ray.settings.lipsync import LATENTSYNC_PX
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import whole_path
 
@@ -30,6 +33,8 @@ WAV2LIP, MUSETALK, ONNX_LIPS = "wav2lip", "musetalk", "onnx_lips"
 
 ONNX_MODELS = ("wav2lip_96", "wav2lip_gan_96", "edtalk_256")
 """Lip-sync models, as the registry names them, that are ONNX files."""
+LATENTSYNC = {f"latentsync_{side_px}": side_px for side_px in LATENTSYNC_PX.values()}
+"""LatentSync's versions as networks of the registry, and the sides of their crops: nothing else tells them apart."""
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
 _FACE_BYTES = 16 << 20
@@ -55,6 +60,8 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipSync] | None
         return _musetalk(request, host, checkpoint)
     if checkpoint.network == ONNX_LIPS:
         return _onnx_lips(request, host, checkpoint)
+    if checkpoint.network in LATENTSYNC:
+        return _latentsync(request, host, checkpoint)
     precision, bfloat16, path = settings.precision, host.bfloat16(), host.locate(checkpoint)
     runtime = host.runtime(precision)
 
@@ -113,6 +120,25 @@ def _musetalk(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> Model
     return ModelRecipe((unet, autoencoder), make, (precision, bfloat16), batch)
 
 
+def _latentsync(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> ModelRecipe[LipSync]:
+    settings, autoencoder = request.settings.lipsync, request.checkpoints.needed(AUTOENCODER.name)
+    precision, bfloat16, size_px = settings.precision, host.bfloat16(), LATENTSYNC[unet.network]
+    sampling = Sampling(settings.steps, settings.guidance, settings.seed)
+
+    def make() -> LipSync:
+        return LatentSyncLipSync(
+            host.locate(unet),
+            host.locate(autoencoder),
+            size_px=size_px,
+            sampling=sampling,
+            device=host.device,
+            precision=precision,
+            bfloat16=bfloat16,
+        )
+
+    return ModelRecipe((unet, autoencoder), make, (precision, bfloat16, size_px, sampling), LATENTSYNC_FRAMES.length)
+
+
 def _required(settings: Settings, machines: Machines) -> Requirement:
     """Return the checkpoint that the settings ask for.
 
@@ -140,7 +166,9 @@ def _required(settings: Settings, machines: Machines) -> Requirement:
             got="an ONNX lip-sync model computes in float32",
             do="Set it to auto or float32, or take a checkpoint for torch",
         )
-    first = ONNX_LIPS if is_in_onnx else WAV2LIP if hears_mel else MUSETALK
+    drawn_px = lipsync.drawn_px()
+    of_latents = f"latentsync_{drawn_px}" if drawn_px else MUSETALK
+    first = ONNX_LIPS if is_in_onnx else WAV2LIP if hears_mel else of_latents
     networks = (first, *(one for one in LIPSYNC.networks if one != first))
     return Requirement((Wanted(lipsync.model, networks, lipsync.checkpoint),))
 
@@ -151,7 +179,17 @@ def heard_by(checkpoint: Checkpoint | None) -> AudioFeature:
     Args:
         checkpoint: The network's; None where faces stay as they are.
     """
-    return WHISPER_STATES if checkpoint is not None and checkpoint.network == MUSETALK else MEL
+    network = checkpoint.network if checkpoint is not None else ""
+    return LATENTSYNC_STATES if network in LATENTSYNC else WHISPER_STATES if network == MUSETALK else MEL
+
+
+def taken_by(checkpoint: Checkpoint | None) -> FrameWindow:
+    """Return the frames that a lip-sync network takes together.
+
+    Args:
+        checkpoint: The network's; None where faces stay as they are.
+    """
+    return LATENTSYNC_FRAMES if checkpoint is not None and checkpoint.network in LATENTSYNC else FRAME_BY_FRAME
 
 
 # There is no int8: by OpenVINO it is about 1.5 times as fast as bfloat16, and faces keep an SSIM of 0.99 to float32,
@@ -160,7 +198,7 @@ LIPSYNC = ModelRole(
     "lipsync",
     "lipsync.model",
     "lipsync.checkpoint",
-    networks=(WAV2LIP, MUSETALK, ONNX_LIPS),
+    networks=(WAV2LIP, MUSETALK, *LATENTSYNC, ONNX_LIPS),
     requirement=_required,
     load=_load,
     order=0,

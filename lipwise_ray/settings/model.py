@@ -357,7 +357,7 @@ class Settings(Section):
         bound = {"min_face_px"} if self.restore.min_face_px == MIN_RESTORED_PX else set[str]()
         fit = {"max_stretch"} if self.timing.length == "fit" else {"max_stretch", "fit"}
         loudness = {"loudness_lufs", "true_peak_dbtp"} if self.encode.audio.loudness_lufs is None else set[str]()
-        return self.model_dump(
+        found = self.model_dump(
             mode="json",
             exclude={
                 **dict.fromkeys(_DECIDE_NOTHING, True),
@@ -368,3 +368,7 @@ class Settings(Section):
                 "restore": {"batch_faces", *bound},
             },
         )
+        drawn_px = self.lipsync.drawn_px()
+        if drawn_px is not None:  # a file of the user's own may be drawn at either size
+            found["lipsync"]["drawn_px"] = drawn_px
+        return found

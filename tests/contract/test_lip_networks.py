@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from lipwise_ray.lipsync.audio_features import LATENTSYNC_STATES
+from lipwise_ray.lipsync.mel import mel_bands
+from lipwise_ray.lipsync.whisper_states import WhisperStates
 from lipwise_ray.nets.diffusion.autoencoder import LATENT_SCALE, ImageAutoencoder, current_names
+from lipwise_ray.nets.diffusion.ddim import ImplicitSchedule
 from lipwise_ray.nets.diffusion.motion import LONGEST_CLIP, MotionModule
 from lipwise_ray.nets.diffusion.unet import LATENTSYNC_UNET, MUSETALK_UNET, LatentUNet, UNetShape
 from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 from lipwise_ray.nets.whisper_encoder import WhisperEncoder, encoder_tensors
+from tests.support.seeded import speech_like_wave
 
 _CHANNELS = (32, 32, 64, 64)
 _FRAMES = 3
@@ -205,3 +212,68 @@ def test_published_files_have_as_many_tensors() -> None:
     counts = [(len(found := network.state_dict()), sum(map(torch.numel, found.values()))) for network in networks]
     assert counts[:3] == [(686, 849_947_844), (1246, 1_267_944_644), (248, 83_653_863)]
     assert counts[3][0] == 67
+
+
+@pytest.mark.parametrize("steps", [1, 3, 20, 500])
+def test_the_schedule_is_diffusers_own(steps: int) -> None:
+    """Steps are those of `DDIMScheduler` by LatentSync's configuration, and so is what each makes of latents."""
+    from diffusers import DDIMScheduler
+
+    reference: Any = DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        steps_offset=1,
+        set_alpha_to_one=False,
+        clip_sample=False,
+        prediction_type="epsilon",
+    )
+    reference.set_timesteps(steps)
+    own = ImplicitSchedule(steps)
+    assert own.steps == reference.timesteps.tolist()
+    latents = expected = torch.randn(1, 4, 8, 8)
+    for number, step in enumerate(own.steps[:50]):
+        noise = torch.randn(1, 4, 8, 8)
+        latents = own.followed(number, latents, noise)
+        expected = reference.step(noise, step, expected, eta=0.0).prev_sample
+        assert _apart(latents, expected) <= _TOLERANCE
+    if steps == 20:
+        assert [*own.steps[:2], *own.steps[-2:]] == [951, 901, 51, 1]
+
+
+@torch.inference_mode()
+def test_latentsync_hears_the_last_state_as_it_is(tmp_path: Path) -> None:
+    """Its fifth state of a step is what comes out of the last layer, of one spectrogram, the rest of it of value 0."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder as ReferenceEncoder
+
+    config = WhisperConfig(
+        d_model=384, encoder_layers=4, encoder_attention_heads=6, encoder_ffn_dim=1536, max_source_positions=150
+    )
+    reference = _drawn(ReferenceEncoder(config))
+    torch.save({f"model.encoder.{name}": tensor for name, tensor in reference.state_dict().items()}, tmp_path / "w.bin")
+    caught: list[torch.Tensor] = []
+    reference.layers[3].register_forward_hook(
+        lambda _module, _given, made: caught.append(made if isinstance(made, torch.Tensor) else made[0])
+    )
+    wave = speech_like_wave(2)
+    WhisperStates(tmp_path / "w.bin", LATENTSYNC_STATES).write(wave, tmp_path / "s.npy", on_block=lambda: None)
+    found = torch.from_numpy(np.load(tmp_path / "s.npy").astype(np.float32))
+    assert found.shape == (101, 5, 384)
+    mel = torch.zeros(1, 80, 300)
+    mel[0, :, :200] = torch.from_numpy(_published_mel(wave))
+    expected = reference(mel, output_hidden_states=True)
+    (raw,) = caught
+    for layer, states in enumerate([*expected.hidden_states[:4], raw]):
+        assert _apart(found[:100, layer], states[0, :100]) <= 2e-3  # states are kept in float16
+    assert _apart(found[:100, 4], expected.last_hidden_state[0, :100]) > 0.1
+
+
+def _published_mel(wave: np.ndarray) -> np.ndarray:
+    """Return Whisper's spectrogram of a whole file. Source: openai/whisper audio.py, log_mel_spectrogram."""
+    window = torch.hann_window(400)
+    power = torch.stft(torch.from_numpy(wave), 400, 160, window=window, return_complex=True)[..., :-1].abs() ** 2
+    basis = torch.from_numpy(mel_bands(400, 0.0, 8000.0)).float()
+    levels = torch.clamp(basis @ power, min=1e-10).log10()
+    return ((torch.maximum(levels, levels.max() - 8.0) + 4.0) / 4.0).numpy()

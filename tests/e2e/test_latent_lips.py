@@ -14,7 +14,7 @@ from lipwise_ray.values import Size
 from tests.conftest import ROOT
 from tests.e2e.test_exactness import digest
 from tests.support.dub import BY_LEVEL, LOSSLESS, dub, run, settings_arguments
-from tests.support.latent_models import write_musetalk
+from tests.support.latent_models import write_latentsync, write_musetalk
 
 BOX, RATE = "box:60,220,80,240", Fraction(30000, 1001)
 EXACT = (LOSSLESS, BY_LEVEL, 'composite.mask="box"', 'lipsync.precision="float32"', 'restore.model="none"')
@@ -45,6 +45,35 @@ def test_chunks_do_not_show(models: list[str], tmp_path: Path) -> None:
     assert parts == whole
 
 
+@pytest.fixture(scope="module")
+def latentsync(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Settings that name a small seeded LatentSync, and let it draw in one step by the audio alone."""
+    named = write_latentsync(tmp_path_factory.mktemp("latentsync"))
+    return [*(f'lipsync.{key}="{value}"' for key, value in named.items()), "lipsync.steps=1", "lipsync.guidance=1"]
+
+
+@pytest.mark.slow
+def test_windows_do_not_show(latentsync: list[str], tmp_path: Path) -> None:
+    """Chunks whose border cuts a window of LatentSync give the frames of one chunk to the bit."""
+    row = _row(tmp_path, 10)
+    for out, length in (("parts", 6), ("whole", 100)):
+        report = dub(tmp_path, [row], *EXACT, *latentsync, f"chunk.frames={length}", out=out)
+        assert report.exit_code == 0, report.lines
+    parts, whole = digest(tmp_path / "parts" / "a.mkv"), digest(tmp_path / "whole" / "a.mkv")
+    assert len(whole) == 10
+    assert parts == whole
+
+
+@pytest.mark.slow
+def test_two_encodings_of_one_audio_lie_side_by_side(models: list[str], latentsync: list[str], tmp_path: Path) -> None:
+    """LatentSync hears other states than MuseTalk of the same encoder: neither takes the other's for its own."""
+    row, state = _row(tmp_path, 1), str(tmp_path / "state")
+    for number, sets in enumerate((models, latentsync)):
+        named = {**row, "output": f"{number}.mkv"}
+        assert dub(tmp_path, [named], *EXACT, *sets, out=str(number), state=state).exit_code == 0
+    assert len({file.parent.name for file in (tmp_path / "state").glob("sounds/*/states-*/*.npy")}) == 2
+
+
 @pytest.mark.slow
 def test_lost_states_are_made_again(models: list[str], tmp_path: Path) -> None:
     """States of the audio that were damaged between two runs are encoded anew, and those that are whole are not."""
@@ -72,17 +101,19 @@ def test_the_command_line_dubs_a_presenter(models: list[str], tmp_path: Path) ->
     assert len(digest(tmp_path / "out" / "cuts.mp4")) == 3
 
 
+@pytest.mark.parametrize("model", ["musetalk_15", "latentsync_15", "latentsync_16"])
 @pytest.mark.parametrize("missing", ["autoencoder", "audio_encoder"])
-def test_half_a_set_of_files_is_reported(missing: str, models: list[str], tmp_path: Path) -> None:
+def test_half_a_set_of_files_is_reported(missing: str, model: str, models: list[str], tmp_path: Path) -> None:
     """Without one of the three files no row starts, and the message names that one and how to get it."""
-    sets = [one for one in models if not one.startswith(f"lipsync.{missing}_checkpoint")]
+    sets = [*(one for one in models if not one.startswith(f"lipsync.{missing}_")), f'lipsync.model="{model}"']
     name = {"autoencoder": "sd_vae_ft_mse", "audio_encoder": "whisper_tiny"}[missing]
     with pytest.raises(WeightsError, match=f"model {name}: not installed.*lipwise-ray models pull {name}"):
         dub(tmp_path, [_row(tmp_path, 1)], *EXACT, *sets)
 
 
-def test_another_models_file_is_reported(models: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "told"), [("musetalk_15", "MuseTalk"), ("latentsync_16", "LatentSync")])
+def test_another_models_file_is_reported(model: str, told: str, models: list[str], tmp_path: Path) -> None:
     """An autoencoder where the U-Net belongs fails before a frame is drawn, and the message says what it is not."""
-    sets = [*models, models[2].replace("autoencoder_checkpoint", "checkpoint")]
-    with pytest.raises(WeightsError, match="not a checkpoint of MuseTalk's U-Net"):
+    sets = [*models, models[2].replace("autoencoder_checkpoint", "checkpoint"), f'lipsync.model="{model}"']
+    with pytest.raises(WeightsError, match=f"not a checkpoint of {told}'s U-Net"):
         dub(tmp_path, [_row(tmp_path, 1)], *EXACT, *sets)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +117,30 @@ def test_identity_ignores_where_and_how_fast() -> None:
     base = Settings().identity()
     assert resolve([("x", {"engine": {"workers": 9}, "lipsync": {"batch_frames": 3}})]).identity() == base
     assert resolve([("x", {"composite": {"feather": 0.2}})]).identity() != base
+
+
+@pytest.mark.parametrize("key", ["steps", "guidance", "seed"])
+def test_settings_of_diffusion_count_where_it_draws(key: str) -> None:
+    """Jobs of LatentSync are told apart by its steps, guidance and seed; others keep the ids that they had."""
+
+    def identity(**lipsync: Any) -> dict[str, Any]:
+        return resolve([("x", {"lipsync": lipsync})]).identity()
+
+    assert identity(**{key: 3}) == identity()
+    assert key not in identity()["lipsync"]
+    told = identity(model="latentsync_16")
+    assert identity(model="latentsync_16", **{key: 3}) != told
+    assert told["lipsync"]["drawn_px"] == 512
+    assert identity(model="latentsync_15")["lipsync"]["drawn_px"] == 256
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("steps", 0), ("steps", 501), ("guidance", 0.9), ("guidance", 11), ("seed", -1)]
+)
+def test_bounds_of_diffusion(key: str, value: float) -> None:
+    """Steps that the schedule does not have, and factors that draw nothing, are refused by their name."""
+    with pytest.raises(SettingsError, match=f"lipsync.{key}"):
+        resolve([("x", {"lipsync": {key: value}})])
 
 
 @pytest.mark.parametrize(

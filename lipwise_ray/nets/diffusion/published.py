@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +14,7 @@ from lipwise_ray.errors import WeightsError
 from lipwise_ray.nets.checkpoint import OTHER_DO, check_fit, load_state_dict
 from lipwise_ray.nets.diffusion.autoencoder import AUTOENCODER_CHANNELS, ImageAutoencoder, current_names
 from lipwise_ray.nets.diffusion.blocks import NORM_GROUPS
-from lipwise_ray.nets.diffusion.unet import MUSETALK_UNET, LatentUNet, UNetShape
+from lipwise_ray.nets.diffusion.unet import LATENTSYNC_UNET, MUSETALK_UNET, LatentUNet, UNetShape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,12 +28,16 @@ def load_musetalk_unet(checkpoint: Path) -> LatentUNet:
     Raises:
         WeightsError: The file does not hold its tensors.
     """
-    name, tensors = "MuseTalk's U-Net", load_state_dict(checkpoint)
-    levels = [f"down_blocks.{level}.resnets.0.conv1.weight" for level in range(len(MUSETALK_UNET.channels))]
-    channels = _channels(tensors, levels, MUSETALK_UNET.channels, checkpoint, name)
-    with torch.device("meta"):  # a shape in a file does not decide how much memory is taken
-        network = LatentUNet(UNetShape(MUSETALK_UNET.c_in, channels))
-    return _loaded(network, tensors, checkpoint, name)
+    return _load_unet(checkpoint, MUSETALK_UNET, "MuseTalk's U-Net")
+
+
+def load_latentsync_unet(checkpoint: Path) -> LatentUNet:
+    """Return LatentSync's U-Net in float32 on the CPU, of the widths that its file has, its layers over frames with it.
+
+    Raises:
+        WeightsError: The file does not hold its tensors; those over frames may be the ones that are missing.
+    """
+    return _load_unet(checkpoint, LATENTSYNC_UNET, "LatentSync's U-Net")
 
 
 def load_autoencoder(checkpoint: Path) -> ImageAutoencoder:
@@ -46,6 +51,15 @@ def load_autoencoder(checkpoint: Path) -> ImageAutoencoder:
     channels = _channels(tensors, levels, AUTOENCODER_CHANNELS, checkpoint, name)
     with torch.device("meta"):
         network = ImageAutoencoder(channels)
+    return _loaded(network, tensors, checkpoint, name)
+
+
+def _load_unet(checkpoint: Path, published: UNetShape, name: str) -> LatentUNet:
+    tensors = load_state_dict(checkpoint)
+    levels = [f"down_blocks.{level}.resnets.0.conv1.weight" for level in range(len(published.channels))]
+    channels = _channels(tensors, levels, published.channels, checkpoint, name)
+    with torch.device("meta"):  # a shape in a file does not decide how much memory is taken
+        network = LatentUNet(replace(published, channels=channels))
     return _loaded(network, tensors, checkpoint, name)
 
 

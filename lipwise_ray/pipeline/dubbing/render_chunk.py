@@ -14,6 +14,7 @@ from lipwise_ray.faces.landmarker import FaceLandmarker
 from lipwise_ray.lipsync.audio_features import AudioFeature
 from lipwise_ray.lipsync.compositor import Compositor
 from lipwise_ray.lipsync.frame_job import Blend, FrameJob
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME, FrameWindow
 from lipwise_ray.lipsync.light import Lights
 from lipwise_ray.lipsync.model import LipSync, Passthrough
 from lipwise_ray.lipsync.occluder import FaceMasker
@@ -182,7 +183,13 @@ def has_occlusion(settings: Settings) -> bool:
 
 
 def chunk_ids(
-    job: JobContext, plan: Plan, rendering: str, *, feature: AudioFeature | None, restores: bool
+    job: JobContext,
+    plan: Plan,
+    rendering: str,
+    *,
+    feature: AudioFeature | None,
+    frames: FrameWindow,
+    restores: bool,
 ) -> list[str]:
     """Return the id of what each chunk of a job shows: see `chunk_frames.ChunkFrames.id_of`.
 
@@ -191,6 +198,7 @@ def chunk_ids(
         plan: Its plan.
         rendering: Id of how its frames are rendered and encoded.
         feature: What the lip-sync network hears; None where all frames stay as they are.
+        frames: Frames that it takes together.
         restores: New faces are restored.
 
     Raises:
@@ -201,10 +209,10 @@ def chunk_ids(
     restored = radius_of(settings.restore.strength, settings.restore.smooth) if restores else 0
     # An occluder may take the place of comparing: that looks at less.
     reach = reach_of(blend_of(settings), restored=restored, compares=has_occlusion(settings)) if feature else NO_REACH
-    frames = ChunkFrames(job, plan, reach, feature)
+    planned = ChunkFrames(job, plan, reach, feature, frames)
     labelled = labelled_frames(settings.marking, plan.timeline)
     look = label_look(settings.marking) if labelled.stop else {}
-    return [frames.id_of(chunk, labelled_rendering(rendering, look, labelled, chunk)) for chunk in plan.chunks]
+    return [planned.id_of(chunk, labelled_rendering(rendering, look, labelled, chunk)) for chunk in plan.chunks]
 
 
 def render_chunk(
@@ -285,10 +293,12 @@ def render_chunk(
         planes=planes,
         lights=lights,
         compositor=compositor,
+        rate=plan.rate,
     )
     # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
     reach = renderer.reach if lipsync is not None else NO_REACH
-    planned = ChunkFrames(job, plan, reach, lipsync.feature if lipsync else None)
+    feature, frames = (lipsync.feature, lipsync.frames) if lipsync else (None, FRAME_BY_FRAME)
+    planned = ChunkFrames(job, plan, reach, feature, frames)
     span = planned.around(chunk)
     numbers = plan.source[span.start : span.stop]
 
@@ -310,6 +320,7 @@ def render_chunk(
                     source=frame.source,
                     number=frame.number,
                     outside=frame.outside,
+                    fills_window=frame.fills_window,
                 )
 
         # Frames that come from elsewhere, or are enlarged, are in this machine's memory alone: any encoder takes those.

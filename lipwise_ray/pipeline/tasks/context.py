@@ -19,7 +19,7 @@ from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds
 from lipwise_ray.pipeline.tasks.models import Models
-from lipwise_ray.roles.audio_encoder import AUDIO_ENCODER
+from lipwise_ray.roles.audio_encoder import AUDIO_ENCODER, encoder_id
 from lipwise_ray.roles.vad import VAD
 from lipwise_ray.roles.watermark import WATERMARK, WATERMARK_DETECTOR
 from lipwise_ray.scheduler.task import Hints
@@ -83,7 +83,7 @@ class TaskContext:
         def write(wave_f32: F32Array, target: Path, gain: float, on_block: Callable[[], None]) -> None:
             self.models.needed(AUDIO_ENCODER, request).write(wave_f32, target, gain=gain, on_block=on_block)
 
-        return AudioEncoder(record_id({"pipeline": PIPELINE_VERSION, AUDIO_ENCODER.name: checkpoint.sha256}), write)
+        return AudioEncoder(encoder_id(payload.spec.settings, checkpoint), write)
 
     def _speech_detector(self, payload: RowPayload) -> SpeechDetector | None:
         """Return the detector of speech, loaded on its first use; None where pauses go by the audio's level."""

@@ -16,7 +16,7 @@ from lipwise_ray.pipeline.flows.task_kinds import PLAN, PlanPayload, PlanResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.roles.judge import JUDGE
-from lipwise_ray.roles.lipsync import LIPSYNC, PASSTHROUGH, heard_by
+from lipwise_ray.roles.lipsync import LIPSYNC, PASSTHROUGH, heard_by, taken_by
 from lipwise_ray.roles.restorer import RESTORER
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state.finished_chunks import FinishedChunks
@@ -54,7 +54,9 @@ def _taken_over(
     finished = FinishedChunks(context.store, probed.video_id, rendering, av.__version__)
     ids = finished.ids(probed.job_id)
     if ids is None or len(ids) != len(plan.chunks):
-        feature = None if spec.settings.lipsync.model == PASSTHROUGH else heard_by(weights.one(LIPSYNC.name))
-        ids = chunk_ids(job, plan, rendering, feature=feature, restores=RESTORER.name in weights)
+        network = weights.one(LIPSYNC.name)
+        feature = None if spec.settings.lipsync.model == PASSTHROUGH else heard_by(network)
+        restores = RESTORER.name in weights
+        ids = chunk_ids(job, plan, rendering, feature=feature, frames=taken_by(network), restores=restores)
         finished.keep(probed.job_id, ids)
     return finished.take_over(probed.job_id, ids, done)

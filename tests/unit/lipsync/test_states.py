@@ -11,11 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipwise_ray.errors import AudioError, WeightsError
-from lipwise_ray.lipsync.audio_features import STATE_CHANNELS, STATES_A_STEP, WHISPER_STATES
+from lipwise_ray.lipsync.audio_features import (
+    LATENTSYNC_STATES,
+    STATE_CHANNELS,
+    STATES_A_STEP,
+    WHISPER_STATES,
+    AudioFeature,
+)
 from lipwise_ray.lipsync.mel import mel_bands
 from lipwise_ray.lipsync.state_windows import state_window
 from lipwise_ray.lipsync.whisper_mel import whisper_mel
-from lipwise_ray.lipsync.whisper_states import STEP_SAMPLES, WhisperStates, pieces
+from lipwise_ray.lipsync.whisper_spectra import STEP_SAMPLES, PieceSpectra, WholeSpectra
+from lipwise_ray.lipsync.whisper_states import WhisperStates, pieces
 from lipwise_ray.lipsync.windows import timed_starts
 from lipwise_ray.nets.whisper_encoder import WhisperEncoder, WhisperShape
 from tests.support.latent_models import PIECE_STEPS, write_musetalk
@@ -99,6 +106,42 @@ def test_pauses_are_silent_states() -> None:
     )
 
 
+def test_latentsync_repeats_the_ends_of_the_audio() -> None:
+    """Beyond an end its windows hold the first or last step, not zeros; inside they are MuseTalk's."""
+
+    def numbers(step: int) -> list[float]:
+        return state_window(NUMBERED, SILENCE, step, LATENTSYNC_STATES).reshape(10, -1)[:, 0].tolist()
+
+    assert numbers(1) == [1, 1, 1, 1, 2, 3, 4, 5, 6, 7]
+    assert numbers(STEPS + 2) == [STEPS - 1, *[STEPS] * 9]
+    assert numbers(50) == state_window(NUMBERED, SILENCE, 50, WHISPER_STATES).reshape(10, -1)[:, 0].tolist()
+
+
+def test_latentsync_hears_one_spectrogram() -> None:
+    """One loudest moment counts in all pieces, and behind the audio are zeros; the columns are those of the whole."""
+    wave = np.concatenate([speech_like_wave(2) * np.float32(1e-3), speech_like_wave(3)[:-77]]).astype(np.float32)
+    whole = WholeSpectra(wave, 1.0)
+    assert whole.steps == len(wave) // STEP_SAMPLES
+    parts = np.concatenate([whole.piece(start, 50) for start in (0, 50, 100, 150, 200)], axis=1)
+    columns = len(wave) // 160
+    expected = whisper_mel(wave)
+    assert np.abs(parts[:, :columns] - expected).max() < 1e-6
+    assert (parts[:, columns:] == 0).all()
+    assert np.abs(whole.piece(0, 50) - PieceSpectra(wave, 1.0).piece(0, 50)).max() > 0.5
+    assert whole.silence(10).min() == whole.silence(10).max() == expected.min()
+
+
+@pytest.mark.parametrize("samples", [1, 160, 319])
+def test_latentsync_hears_the_shortest_audio(samples: int, tmp_path: Path) -> None:
+    """Less than a step of audio is one step; NaN in it is the audio's fault."""
+    checkpoint = Path(write_musetalk(tmp_path / "m")["audio_encoder_checkpoint"])
+    hears = WhisperStates(checkpoint, LATENTSYNC_STATES)
+    assert len(_states(hears, tmp_path, speech_like_wave(1)[:samples])) == 2
+    with pytest.raises(AudioError) as caught:
+        _states(hears, tmp_path, np.full(samples, np.nan))
+    assert caught.value.code == "not_finite"
+
+
 def test_the_spectrogram_is_whispers() -> None:
     """It is what transformers computes for the published models, and its bands are librosa's."""
     librosa = pytest.importorskip("librosa", reason="librosa is not installed (extra dev)")
@@ -124,7 +167,8 @@ def test_pieces_give_every_step_once(steps: int, piece: int) -> None:
     assert expected == steps
 
 
-def test_no_seam_is_heard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("feature", [WHISPER_STATES, LATENTSYNC_STATES], ids=["musetalk", "latentsync"])
+def test_no_seam_is_heard(feature: AudioFeature, tmp_path: Path) -> None:
     """Audio that is cut elsewhere has nearly the same states; at the seams of pieces that are alone they are others."""
     import torch
 
@@ -132,7 +176,7 @@ def test_no_seam_is_heard(tmp_path: Path) -> None:
     encoder = WhisperEncoder(WhisperShape(steps=PIECE_STEPS))
     torch.nn.init.zeros_(encoder.embed_positions.weight)  # a place in a piece is told in each state, seam or none
     torch.save(encoder.state_dict(), tmp_path / "whisper.pth")
-    states = WhisperStates(tmp_path / "whisper.pth")
+    states = WhisperStates(tmp_path / "whisper.pth", feature)
     wave, later, seam = np.tile(speech_like_wave(1), 8), 37, PIECE_STEPS
     whole = _states(states, tmp_path, wave)[:-1]
     other = np.concatenate([whole[:later], _states(states, tmp_path, wave[later * STEP_SAMPLES :])[:-1]])

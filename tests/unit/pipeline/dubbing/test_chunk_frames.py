@@ -13,6 +13,7 @@ import pytest
 
 from lipwise_ray.faces.select import FaceSelection
 from lipwise_ray.lipsync.audio_features import MEL
+from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME, FrameWindow
 from lipwise_ray.lipsync.reach import NO_REACH, Reach
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
@@ -56,7 +57,14 @@ def plan_of(parts: int = 1) -> Plan:
     )
 
 
-def _ids(folder: Path, plan: Plan, *changed: int, reach: Reach = REACH, dubs: bool = True) -> list[str]:
+def _ids(
+    folder: Path,
+    plan: Plan,
+    *changed: int,
+    reach: Reach = REACH,
+    dubs: bool = True,
+    frames: FrameWindow = FRAME_BY_FRAME,
+) -> list[str]:
     """Return the ids of a plan's chunks, with another sound at some columns of the mel."""
     store, nothing = LocalStore(folder), object()
     mel = np.random.default_rng(1).uniform(-4, 4, (FRAMES * COLUMNS_A_FRAME + 16, 80)).astype(np.float16)
@@ -66,8 +74,8 @@ def _ids(folder: Path, plan: Plan, *changed: int, reach: Reach = REACH, dubs: bo
         np.save(file, mel)
         store.put_file(layout.mel(part.sound_id, salvage=False), file)
     job: Any = JobContext(SPEC, store, nothing, nothing)  # type: ignore[arg-type]  # neither inputs nor video are read
-    frames = ChunkFrames(job, plan, reach, MEL if dubs else None)
-    return [frames.id_of(chunk, "rendering") for chunk in plan.chunks]
+    planned = ChunkFrames(job, plan, reach, MEL if dubs else None, frames)
+    return [planned.id_of(chunk, "rendering") for chunk in plan.chunks]
 
 
 def _differing(one: list[str], other: list[str]) -> list[int]:
@@ -81,6 +89,18 @@ def _differing(one: list[str], other: list[str]) -> list[int]:
 def test_a_sound_counts_as_far_as_faces_are_dubbed(frame: int, chunks: list[int], tmp_path: Path) -> None:
     """A column of the mel counts in the chunks of all frames whose windows hold it, and those near enough."""
     assert _differing(_ids(tmp_path, plan_of()), _ids(tmp_path, plan_of(), frame * COLUMNS_A_FRAME)) == chunks
+
+
+@pytest.mark.parametrize(("frame", "chunks"), [(90, [1]), (91, [1, 2]), (111, [1, 2]), (112, [2])])
+def test_a_sound_counts_as_far_as_windows_reach(frame: int, chunks: list[int], tmp_path: Path) -> None:
+    """Where 16 frames are taken together, those of 96 to 111, which a border cuts, count in the chunks beside it.
+
+    The column is in the windows of the mel of six frames.
+    """
+    window, at = FrameWindow(16, 0, Fraction(25)), frame * COLUMNS_A_FRAME + 15
+    plan = plan_of()
+    ids = [_ids(tmp_path, plan, *changed, reach=NO_REACH, frames=window) for changed in ((), (at,))]
+    assert _differing(*ids) == chunks
 
 
 def _moved(plan: Plan, frame: int) -> Plan:

@@ -1,0 +1,151 @@
+"""LatentSync 1.5 and 1.6: lips drawn by diffusion over a window of frames, on what Whisper's encoder hears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipwise_ray.errors import WeightsError
+from lipwise_ray.lipsync.audio_features import LATENTSYNC_STATES
+from lipwise_ray.lipsync.crop_alignment import Alignment
+from lipwise_ray.lipsync.frame_windows import FrameWindow
+from lipwise_ray.lipsync.latentsync_mask import drawn_opacity, kept_pixels
+from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lipwise_ray.nets.precision import Precision
+
+LATENTSYNC_FRAMES = FrameWindow(16, 0, Fraction(25))
+"""Source: LatentSync configs/unet/stage2.yaml, num_frames; pipelines/lipsync_pipeline.py, which joins them end to
+end."""
+
+_LATENT_PX = 8
+_IMAGES_A_CALL = 4
+"""Images that the autoencoder takes at once: at 512 pixels one has up to 134 MB a layer in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Settings by which a window is drawn.
+
+    Attributes:
+        steps: Steps of the diffusion.
+        guidance: Factor by which lips go from what no audio gives to what the audio gives, and beyond; at 1 they are
+            drawn by the audio alone, in half the time.
+        seed: Of the noise that they begin with.
+    """
+
+    steps: int
+    guidance: float
+    seed: int
+
+
+class LatentSyncLipSync(ResidentLipSync):
+    """LatentSync, resident on one device.
+
+    Args:
+        unet: Its U-Net, of the published widths or smaller ones.
+        autoencoder: Stable Diffusion's autoencoder.
+        size_px: Side of the crops: 256 for 1.5, 512 for 1.6. No tensor of the file tells.
+        sampling: How windows are drawn.
+        device: ``cpu`` or ``cuda``.
+        precision: Number format of the networks; latents between steps are float32.
+        bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
+
+    Raises:
+        WeightsError: A file does not hold the network's tensors.
+
+    Source: LatentSync pipelines/lipsync_pipeline.py; differs in: latents of images are the mode of the autoencoder's
+    distribution, not a sample, so that a window does not depend on those before it. All frames of all windows begin
+    with one noise, as there, so that texture does not change from window to window: it goes by the seed alone. (By the
+    audio it would change in all frames where one sentence is replaced.) DeepCache is left out.
+    """
+
+    feature = LATENTSYNC_STATES
+    frames = LATENTSYNC_FRAMES
+    alignment: Alignment = "affine3"
+
+    def __init__(
+        self,
+        unet: Path,
+        autoencoder: Path,
+        *,
+        size_px: int,
+        sampling: Sampling,
+        device: str,
+        precision: Precision,
+        bfloat16: bool | None = None,
+    ) -> None:
+        import torch
+
+        from lipwise_ray.nets.diffusion.autoencoder import LATENT_CHANNELS
+        from lipwise_ray.nets.diffusion.ddim import ImplicitSchedule
+        from lipwise_ray.nets.diffusion.published import load_autoencoder, load_latentsync_unet
+        from lipwise_ray.nets.fixed_call import fixed_call
+        from lipwise_ray.nets.precision import choose_dtype, computing_in
+
+        dtype = choose_dtype(precision, device, bfloat16=bfloat16)
+        network, images = (
+            loaded.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+            for loaded in (load_latentsync_unet(unet), load_autoencoder(autoencoder))
+        )
+        count, side, guidance = self.frames.length, size_px // _LATENT_PX, sampling.guidance
+        schedule, clips = ImplicitSchedule(sampling.steps), 1 if guidance == 1 else 2
+        keeps = torch.from_numpy(kept_pixels(size_px).copy()).to(device)
+        opacity = torch.from_numpy(drawn_opacity(size_px).copy()).to(device)[..., None]
+        keeps_latents = keeps[::_LATENT_PX, ::_LATENT_PX].to(dtype).expand(count, 1, side, side)
+        source = torch.Generator().manual_seed(sampling.seed)  # on the CPU: one noise, whatever the device
+        noise = torch.randn((1, LATENT_CHANNELS, side, side), generator=source).to(device).expand(count, -1, -1, -1)
+
+        def seen(given: Tensor, step: Tensor, tokens: Tensor) -> Tensor:
+            with computing_in(dtype):
+                return network(given, step, tokens, frames=count)
+
+        def encoded(part: Tensor) -> Tensor:
+            with computing_in(dtype):
+                return images.encode(part)
+
+        def decoded(part: Tensor) -> Tensor:
+            with computing_in(dtype):
+                return images.decode(part)
+
+        see, encode, decode = (fixed_call(call, device) for call in (seen, encoded, decoded))
+
+        def in_parts(call: Callable[[Tensor], Tensor], whole: Tensor) -> Tensor:
+            return torch.cat([call(part) for part in whole.split(_IMAGES_A_CALL)])
+
+        def draw(whole_nhwc: Tensor, states: Tensor) -> Tensor:
+            rgb_nchw = (2 * whole_nhwc - 1).flip(3).permute(0, 3, 1, 2)
+            whole, masked = (
+                image.to(dtype).contiguous(memory_format=torch.channels_last) for image in (rgb_nchw, rgb_nchw * keeps)
+            )
+            shown = torch.cat((keeps_latents, in_parts(encode, masked), in_parts(encode, whole)), dim=1)
+            tokens = states.to(dtype)
+            if clips > 1:
+                tokens = torch.cat((torch.zeros_like(tokens), tokens))
+            latents = noise
+            for number, step in enumerate(schedule.steps):
+                given = torch.cat((latents.to(dtype), shown), dim=1).repeat(clips, 1, 1, 1)
+                steps = torch.full((clips * count,), step, device=device)
+                found = see(given.contiguous(memory_format=torch.channels_last), steps, tokens).float()
+                if clips > 1:
+                    unheard, heard = found.chunk(2)
+                    found = unheard + guidance * (heard - unheard)
+                latents = schedule.followed(number, latents, found)
+            made = in_parts(decode, latents.to(dtype)).float().permute(0, 2, 3, 1).flip(3)
+            if not bool(torch.isfinite(made).all()):
+                name = str(dtype).removeprefix("torch.")
+                raise WeightsError(
+                    "faces_not_finite",
+                    str(unet),
+                    got=f"draws faces that are no numbers in {name}",
+                    do='Set lipsync.precision = "float32", or "bfloat16"; if they still are, download the file again',
+                )
+            return (whole_nhwc + opacity * (made / 2 + 0.5 - whole_nhwc)).clamp(0, 1)
+
+        super().__init__(size_px, count, device, draw)
