@@ -17,6 +17,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,11 @@ def pages() -> list[Path]:
     return sorted(path for path in found if "_build" not in path.parts and path.name != "CHANGELOG.md")
 
 
-def blocks_of(path: Path) -> list[Block]:
+@cache
+def blocks_of(path: Path) -> tuple[Block, ...]:
     """Return the blocks of a document in their order, hidden steps among them."""
     name = path.relative_to(ROOT).as_posix()
-    return list(_blocks(path.read_text("utf-8"), name, 0))
+    return tuple(_blocks(path.read_text("utf-8"), name, 0))
 
 
 def _blocks(text: str, name: str, above: int) -> Iterator[Block]:
