@@ -60,6 +60,7 @@ def test_only_the_chosen_one_of_two_is_dubbed(dubbed: Path) -> None:
     assert np.percentile(changed[:, :half], 99.5) > 6
 
 
+@pytest.mark.slow
 def test_the_dubbed_lips_are_nearer_to_the_sound_than_the_filmed(dubbed: Path) -> None:
     """`synth compare` prints the distances of each row and what its mouth is like; mouths move as the true ones do."""
     done = run(

@@ -209,6 +209,7 @@ def test_rounded_times_pair_the_same_pictures(tmp_path: Path, rate: Fraction) ->
         assert (flicker["dubbed"], flicker["faces"]) == (flicker["filmed"], 58)
 
 
+@pytest.mark.slow
 def test_what_source_settings_do_is_done_to_both(tmp_path: Path) -> None:
     """Turned and made smaller, a film is still like itself."""
     row = {"id": "p", "video": FILM, "reference": FILM}

@@ -106,10 +106,10 @@ def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
     ("where", "damage"),
     [
         ("jobs/*/plan.npz", lambda data: data[:100]),
-        ("jobs/*/plan.npz", lambda data: data[:-40] + b"x" * 40),
-        ("jobs/*/plan.json", lambda data: b'{"a": [1]}'),
+        pytest.param("jobs/*/plan.npz", lambda data: data[:-40] + b"x" * 40, marks=pytest.mark.slow),
+        pytest.param("jobs/*/plan.json", lambda data: b'{"a": [1]}', marks=pytest.mark.slow),
         ("scans/*/index.npz", lambda data: b""),
-        ("sounds/*/sound.json", lambda data: b'{"a": [1]}'),
+        pytest.param("sounds/*/sound.json", lambda data: b'{"a": [1]}', marks=pytest.mark.slow),
         ("sounds/*/mel.npy", lambda data: data[: len(data) // 2] + bytes(len(data) - len(data) // 2)),
         ("jobs/*/result.json", lambda data: data.replace(b'"chunks": 4', b'"chunks": null')),
     ],
