@@ -26,6 +26,8 @@ from tests.support.dub import (
     LOSSLESS,
     PASSTHROUGH,
     QUICK,
+    UNJUDGED,
+    UNSIGNED,
     command,
     dub,
     run,
@@ -52,7 +54,7 @@ def test_the_first_signal_drains_and_the_run_can_go_on(folder: Path) -> None:
     manifest = write_manifest(folder / "m.csv", [_row("a")])
     arguments = (
         "submit", manifest, "--out", folder / "out",
-        *settings_arguments(PASSTHROUGH, "chunk.frames=10", INLINE),
+        *settings_arguments(PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, "chunk.frames=10", INLINE),
     )  # fmt: skip
     driver = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True)
     state = folder / "out.state"
