@@ -131,6 +131,7 @@ def test_a_video_beside_itself(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_references_that_do_not_fit(tmp_path: Path) -> None:
     """One of another size fails its row; a shorter one is compared as far as it goes; the others go on."""
     write_clip(tmp_path / "small.mp4", ClipSpec(size=Size(160, 120), frames=30))

@@ -135,6 +135,7 @@ def test_both_share_what_is_needed(inputs: Path, tmp_path: Path) -> None:
         assert len(mel) == pytest.approx(80 * result["audio_s"], abs=2)
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show_and_what_is_done_is_not_done_again(inputs: Path, tmp_path: Path) -> None:
     """Chunks of 7 frames give the frames of one chunk, bit by bit; the same command again makes nothing."""
     rows, by_video = _rows(inputs, 1.2, ("ntsc", "variable")), 'timing.fit="video"'

@@ -161,6 +161,7 @@ def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) 
     assert "file not found" in json.dumps(failed["missing"])
 
 
+@pytest.mark.slow
 def test_without_the_network_a_portrait_is_refused(tmp_path: Path, people: dict[str, Path]) -> None:
     """The message says how to install what compares faces; rows that need it not go on."""
     from lipwise_ray.errors import WeightsError

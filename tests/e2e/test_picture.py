@@ -266,6 +266,7 @@ def _mux(video: Path, sound: Path, target: Path) -> None:
         out.mux(track.encode(None))
 
 
+@pytest.mark.slow
 def test_faces_that_are_left_alone_are_counted(tmp_path: Path) -> None:
     """A face that is smaller than asked for stays as it was filmed, and the result says how many there were."""
     report = dub(tmp_path, [_row()], *TINY, "faces.min_face_px=400", "faces.min_face_share=0.0")

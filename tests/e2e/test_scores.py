@@ -210,6 +210,7 @@ def test_damaged_records_are_scored_again(tmp_path: Path, damaged: str) -> None:
     assert not list(tmp_path.glob("out.state/quarantine/*"))
 
 
+@pytest.mark.slow
 def test_figures_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge that gives NaN costs its score, with that reason; records stay JSON."""
     monkeypatch.setattr(ExpertScorer, "lips", lambda self, crops: np.full((len(crops), 512), np.nan, np.float32))

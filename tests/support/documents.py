@@ -146,6 +146,9 @@ def _call(words: list[str]) -> Iterator[list[str]]:
             return
 
 
+_program = cache(get_command)  # it is made anew, of all commands, each time
+
+
 def parse_command(words: list[str]) -> Any:
     """Parse a call by the program's own parser; nothing is run.
 
@@ -155,7 +158,7 @@ def parse_command(words: list[str]) -> Any:
     Raises:
         ClickException: A command or an option does not exist, or a value is none that it takes.
     """
-    command: Any = get_command(app)
+    command: Any = _program(app)
     context = command.make_context(_PROGRAM, [word for word in words if word not in _INSTALLS])
     while rest := [*context._protected_args, *context.args] if hasattr(context.command, "commands") else []:
         name, inner, rest = context.command.resolve_command(context, rest)
