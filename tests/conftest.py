@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -33,6 +34,17 @@ def _group(nodeid: str) -> str:
     """Return what one process runs together: a module, for its fixtures' sake, or all that starts a Ray."""
     path = nodeid.partition("::")[0]
     return "ray" if path.startswith(_RAY) else path
+
+
+def pytest_collection() -> None:
+    """What is collected is kept to the end: to look through it for what is not takes seconds, in every process."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on only what tests leave is looked through."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -55,7 +55,11 @@ def _everything(planes: DevicePlanes, canvas: Canvas, views: Sequence[View]) -> 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("yuv420p", "upright"), ("yuv420p10le", "on its side"), ("yuv420p", "leaning head")],
+    [
+        pytest.param("yuv420p", "upright", marks=pytest.mark.slow),
+        ("yuv420p10le", "on its side"),
+        pytest.param("yuv420p", "leaning head", marks=pytest.mark.slow),
+    ],
 )
 def test_planes_on_the_device_change_nothing(name: str, shape: str, device: str) -> None:
     """Every image, noise and written sample is to the bit what it is of frames that are uploaded."""

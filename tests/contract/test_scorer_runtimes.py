@@ -34,7 +34,7 @@ BOUND = 1e-3
 WINDOWS = 21  # more than a batch, and no multiple of it
 
 
-@pytest.fixture(scope="module", params=["tiny_judge", "syncnet"])
+@pytest.fixture(scope="module", params=["tiny_judge", pytest.param("syncnet", marks=pytest.mark.slow)])
 def judge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The bundled scorer, and SyncNet of seeded weights, whose embeddings are as long as the published one's."""
     if request.param == "tiny_judge":

@@ -14,9 +14,9 @@ import lipwise_ray
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, run, settings_arguments, write_manifest
 
-TOLD = (PASSTHROUGH, UNJUDGED, QUICK)
+TOLD = (PASSTHROUGH, UNJUDGED, UNSIGNED, QUICK)
 _BESIDE_RAY = """
 import sys
 from concurrent.futures import ThreadPoolExecutor

@@ -37,11 +37,11 @@ from lipwise_ray.state.speeds import JobSpeed, write_speeds
 from lipwise_ray.state.store import LocalStore, as_json, open_store
 from lipwise_ray.storage.objects import Bucket
 from tests.conftest import ROOT
-from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, Quiet, command, run, settings_arguments, write_manifest
+from tests.support.dub import BARE, PASSTHROUGH, QUICK, Quiet, command, run, settings_arguments, write_manifest
 from tests.support.s3 import BUCKET, s3_server
 
 DEMO = ROOT / "manifests" / "demo"
-TOLD = ('engine.kind="inline"', PASSTHROUGH, QUICK, UNJUDGED, 'detect.detector="tiny"', "chunk.length_s=0.4")
+TOLD = ('engine.kind="inline"', PASSTHROUGH, QUICK, *BARE, 'detect.detector="tiny"', "chunk.length_s=0.4")
 ZONE = datetime.now().astimezone().tzinfo
 
 

@@ -15,7 +15,18 @@ from lipwise_ray.storage import objects
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import EMBEDDED, INLINE, PASSTHROUGH, QUICK, packets, run, settings_arguments, write_manifest
+from tests.support.dub import (
+    EMBEDDED,
+    INLINE,
+    PASSTHROUGH,
+    QUICK,
+    UNJUDGED,
+    UNSIGNED,
+    packets,
+    run,
+    settings_arguments,
+    write_manifest,
+)
 from tests.support.s3 import BUCKET, Line, point_to, s3_server
 
 STATE = f"s3://{BUCKET}/nights/one"
@@ -38,7 +49,7 @@ def _arguments(folder: Path, out: str, state: str, *sets: str) -> tuple[str | Pa
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:150,300,120,320"}
     manifest = write_manifest(folder / "m.csv", [row])
     settings = settings_arguments(
-        PASSTHROUGH, QUICK, f"chunk.frames={CHUNK}", "engine.threads_per_worker=1", EMBEDDED, *sets
+        PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, f"chunk.frames={CHUNK}", "engine.threads_per_worker=1", EMBEDDED, *sets
     )
     return ("submit", manifest, "--out", folder / out, "--state", state, "--workers", "1", *settings)
 
@@ -71,7 +82,7 @@ def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     far = {"id": "a", "video": "footage/v.mp4", "output": "de/a.mp4"}  # beside the manifest
     far |= {"audio": _upload(bucket, "in/s.wav", tmp_path / "s.wav"), "faces": "box:60,110,50,110"}
     manifest = _upload(bucket, "in/m.csv", write_manifest(tmp_path / "m.csv", [far]))
-    sets = list(settings_arguments(INLINE, PASSTHROUGH, QUICK, "chunk.frames=10"))
+    sets = list(settings_arguments(INLINE, PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, "chunk.frames=10"))
     out = f"{bucket}/dubs"
     arguments = ("submit", manifest, "--out", out, "--json", *sets)
     first = run(*arguments)
@@ -161,7 +172,7 @@ def test_inputs_in_a_bucket(bucket: str, tmp_path: Path) -> None:
         {"id": "out", "video": f"{bucket}/other/v.mp4", "audio": sound, "output": "out.mp4"},
     ]
     rows = [{**row, "faces": "box:60,110,50,110"} for row in rows]
-    sets = (PASSTHROUGH, QUICK, f'paths.roots=["{bucket}/in", "{tmp_path}"]', "chunk.frames=10")
+    sets = (PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, f'paths.roots=["{bucket}/in", "{tmp_path}"]', "chunk.frames=10")
     manifest = write_manifest(tmp_path / "m.csv", rows)
     arguments = ("submit", manifest, "--out", tmp_path / "out", "--json", *settings_arguments(INLINE, *sets))
     first = run(*arguments)

@@ -85,7 +85,7 @@ def test_cues_are_fitted_into_their_times(tmp_path: Path) -> None:
     assert "state:" not in far["message"]
 
 
-@pytest.mark.parametrize("fit", ["audio", "video"])
+@pytest.mark.parametrize("fit", [pytest.param("audio", marks=pytest.mark.slow), "video"])
 def test_each_soundtrack_has_the_background_the_loudness_and_the_length(fit: str, tmp_path: Path) -> None:
     """Further languages are made as long as the first, whichever of audio and video gave way; each ducks the music."""
     _clip(tmp_path / "v.mp4", 3.6)

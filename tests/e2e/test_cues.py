@@ -94,6 +94,7 @@ def test_a_cue_that_is_replaced_renders_its_chunks_alone(dubbed: tuple[Path, Pat
     assert (4 * CUE_S - 1) * RATE < differ[0] <= differ[-1] < (5 * CUE_S + 1) * RATE
 
 
+@pytest.mark.slow
 def test_only_what_shows_the_same_is_taken_over(dubbed: tuple[Path, Path, list[Path]]) -> None:
     """A film that ends earlier is what was rendered before, up to its end; with other settings, or another face,
     nothing is; and a segment that is damaged is rendered again.

@@ -25,6 +25,7 @@ from tests.support.dub import (
     PASSTHROUGH,
     QUICK,
     UNJUDGED,
+    UNSIGNED,
     command,
     packets,
     run,
@@ -32,7 +33,7 @@ from tests.support.dub import (
 )
 from tests.support.sayer import said, sayer
 
-TOLD = (INLINE, PASSTHROUGH, UNJUDGED, QUICK, BY_LEVEL, NOTHING_IN_FRONT, "faces.select=box:30,90,60,120")
+TOLD = (INLINE, PASSTHROUGH, UNJUDGED, UNSIGNED, QUICK, BY_LEVEL, NOTHING_IN_FRONT, "faces.select=box:30,90,60,120")
 
 
 @pytest.fixture

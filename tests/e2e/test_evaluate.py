@@ -131,6 +131,7 @@ def test_a_video_beside_itself(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_references_that_do_not_fit(tmp_path: Path) -> None:
     """One of another size fails its row; a shorter one is compared as far as it goes; the others go on."""
     write_clip(tmp_path / "small.mp4", ClipSpec(size=Size(160, 120), frames=30))
@@ -209,6 +210,7 @@ def test_rounded_times_pair_the_same_pictures(tmp_path: Path, rate: Fraction) ->
         assert (flicker["dubbed"], flicker["faces"]) == (flicker["filmed"], 58)
 
 
+@pytest.mark.slow
 def test_what_source_settings_do_is_done_to_both(tmp_path: Path) -> None:
     """Turned and made smaller, a film is still like itself."""
     row = {"id": "p", "video": FILM, "reference": FILM}

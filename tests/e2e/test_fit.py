@@ -79,7 +79,7 @@ def _result(state: Path, row_id: str) -> dict[str, Any]:
     return next(result for result in found if result["row_id"] == row_id)
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.2])
+@pytest.mark.parametrize("factor", [0.8, pytest.param(1.2, marks=pytest.mark.slow)])
 def test_audio_is_made_as_long_as_the_video(inputs: Path, tmp_path: Path, factor: float) -> None:
     """Every frame is shown once, at its time; the audio has its pitch, and ends with the last frame to the sample."""
     report = dub(tmp_path, _rows(inputs, factor), *SETS, FLAC)
@@ -96,7 +96,7 @@ def test_audio_is_made_as_long_as_the_video(inputs: Path, tmp_path: Path, factor
         assert result["fitted"]["median"] == pytest.approx(1 / factor, rel=1e-3)
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.2])
+@pytest.mark.parametrize("factor", [pytest.param(0.8, marks=pytest.mark.slow), 1.2])
 def test_the_video_is_made_as_long_as_the_audio(inputs: Path, tmp_path: Path, factor: float) -> None:
     """Frames are shown twice or left out in order and not side by side; at a variable rate each is shown for longer."""
     report = dub(tmp_path, _rows(inputs, factor), *SETS, 'timing.fit="video"', "chunk.frames=13")
@@ -135,6 +135,7 @@ def test_both_share_what_is_needed(inputs: Path, tmp_path: Path) -> None:
         assert len(mel) == pytest.approx(80 * result["audio_s"], abs=2)
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show_and_what_is_done_is_not_done_again(inputs: Path, tmp_path: Path) -> None:
     """Chunks of 7 frames give the frames of one chunk, bit by bit; the same command again makes nothing."""
     rows, by_video = _rows(inputs, 1.2, ("ntsc", "variable")), 'timing.fit="video"'

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.dub import QUICK, command, packets, run, settings_arguments, write_manifest
+from tests.support.dub import QUICK, UNSIGNED, command, packets, run, settings_arguments, write_manifest
 
 DEMO = ROOT / "manifests" / "demo"
 JOB = """
@@ -55,7 +55,9 @@ def _written(folder: Path) -> tuple[Path, Path]:
 
 
 def _submit(folder: Path, manifest: Path, job: Path, *sets: str) -> Any:
-    done = run("submit", manifest, "--job", job, "--out", folder / "out", "--json", *settings_arguments(QUICK, *sets))
+    done = run(
+        "submit", manifest, "--job", job, "--out", folder / "out", "--json", *settings_arguments(QUICK, UNSIGNED, *sets)
+    )
     assert done.returncode == 0, done.stderr
     (record,) = map(json.loads, done.stdout.splitlines())
     return record, done.stderr
@@ -109,7 +111,7 @@ def test_the_best_of_three_is_published(tmp_path: Path) -> None:
 def test_a_crash_between_attempts_loses_nothing(tmp_path: Path) -> None:
     """Killed while the second attempt is rendered: what was rendered is not rendered again."""
     manifest, job = _written(tmp_path)
-    words = command("submit", manifest, "--job", job, "--out", tmp_path / "out", *settings_arguments(QUICK))
+    words = command("submit", manifest, "--job", job, "--out", tmp_path / "out", *settings_arguments(QUICK, UNSIGNED))
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json"))) < 4 and time.monotonic() < until:

@@ -95,6 +95,7 @@ def test_the_first_frames_have_it_and_nothing_else_differs(folder: Path) -> None
             assert not np.array_equal(old[0], new[0])
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show_and_new_lips_stay(folder: Path) -> None:
     """Rendered whole or in chunks, with new lips, frames are the same to the bit; and but for the sign those without.
 

@@ -34,6 +34,7 @@ def _row(folder: Path, frames: int) -> dict[str, Any]:
     return {"id": "a", "video": folder / "v.mp4", "audio": folder / "s.wav", "output": "a.mkv", "faces": BOX}
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show(models: list[str], tmp_path: Path) -> None:
     """Frames of chunks of two are, to the bit, those of one chunk, at a rate that is no whole number."""
     row = _row(tmp_path, 3)

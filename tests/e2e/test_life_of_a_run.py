@@ -26,6 +26,8 @@ from tests.support.dub import (
     LOSSLESS,
     PASSTHROUGH,
     QUICK,
+    UNJUDGED,
+    UNSIGNED,
     command,
     dub,
     run,
@@ -52,7 +54,7 @@ def test_the_first_signal_drains_and_the_run_can_go_on(folder: Path) -> None:
     manifest = write_manifest(folder / "m.csv", [_row("a")])
     arguments = (
         "submit", manifest, "--out", folder / "out",
-        *settings_arguments(PASSTHROUGH, "chunk.frames=10", INLINE),
+        *settings_arguments(PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, "chunk.frames=10", INLINE),
     )  # fmt: skip
     driver = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True)
     state = folder / "out.state"
@@ -106,10 +108,10 @@ def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
     ("where", "damage"),
     [
         ("jobs/*/plan.npz", lambda data: data[:100]),
-        ("jobs/*/plan.npz", lambda data: data[:-40] + b"x" * 40),
-        ("jobs/*/plan.json", lambda data: b'{"a": [1]}'),
+        pytest.param("jobs/*/plan.npz", lambda data: data[:-40] + b"x" * 40, marks=pytest.mark.slow),
+        pytest.param("jobs/*/plan.json", lambda data: b'{"a": [1]}', marks=pytest.mark.slow),
         ("scans/*/index.npz", lambda data: b""),
-        ("sounds/*/sound.json", lambda data: b'{"a": [1]}'),
+        pytest.param("sounds/*/sound.json", lambda data: b'{"a": [1]}', marks=pytest.mark.slow),
         ("sounds/*/mel.npy", lambda data: data[: len(data) // 2] + bytes(len(data) - len(data) // 2)),
         ("jobs/*/result.json", lambda data: data.replace(b'"chunks": 4', b'"chunks": null')),
     ],

@@ -20,8 +20,8 @@ USUAL_OUTSIDE = 0.05
         ("grid_man.mpg", USUAL_OUTSIDE),
         pytest.param("grid_woman.mpg", USUAL_OUTSIDE, marks=pytest.mark.slow),
         pytest.param("two_people_cut_negative_pts.mp4", USUAL_OUTSIDE, marks=pytest.mark.slow),
-        ("turns_away_and_back.mp4", USUAL_OUTSIDE),
-        ("phone_and_hand.mp4", MOST_OUTSIDE),
+        pytest.param("turns_away_and_back.mp4", USUAL_OUTSIDE, marks=pytest.mark.slow),
+        pytest.param("phone_and_hand.mp4", MOST_OUTSIDE, marks=pytest.mark.slow),
     ],
 )
 def test_masks_end_at_the_jaw(shared: Path, yunet_file: Path, clip: str, most: float) -> None:

@@ -12,7 +12,7 @@ from lipwise_ray.runs.nightly import dropped
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from lipwise_ray.values import Size
-from tests.support.dub import INLINE, LOSSLESS, PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.dub import INLINE, LOSSLESS, PASSTHROUGH, UNJUDGED, UNSIGNED, run, settings_arguments, write_manifest
 
 TINY = ("--set", 'detect.detector="tiny"')
 LONG = "n" * 300
@@ -86,7 +86,7 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     drop.mkdir()
     shutil.copy(tmp_path / "v.mp4", drop)
     shutil.copy(write_manifest(drop / "good.csv", [row]), drop / os.fsdecode(b"m\xff.csv"))
-    sets = settings_arguments(INLINE, PASSTHROUGH, LOSSLESS, UNJUDGED)
+    sets = settings_arguments(INLINE, PASSTHROUGH, LOSSLESS, UNJUDGED, UNSIGNED)
     done = run("backlog", "run", "drop", *sets, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "REFUSED m\\udcff.csv" in done.stdout + done.stderr

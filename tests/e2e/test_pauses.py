@@ -57,6 +57,7 @@ def test_mouths_close_where_only_music_goes_on(talk: Path) -> None:
     assert np.array_equal(*found)
 
 
+@pytest.mark.slow
 def test_without_a_detector_the_level_tells_and_the_result_says_so(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the extra is not installed, and where it is not wanted; the run tells of the former."""
     _, result, silent = _dub(talk, BY_LEVEL, out="by-level")

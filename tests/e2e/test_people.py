@@ -106,6 +106,7 @@ def test_the_person_of_a_portrait_is_dubbed(tmp_path: Path, people: dict[str, Pa
     assert not mark["reused"]
 
 
+@pytest.mark.slow
 def test_a_portrait_finds_somebody_alone_whom_an_earlier_row_dubbed_without(tmp_path: Path) -> None:
     """A video of one face that was dubbed without a portrait first is dubbed with one too."""
     video = DEMO / "presenter.mp4"
@@ -120,6 +121,7 @@ def test_a_portrait_finds_somebody_alone_whom_an_earlier_row_dubbed_without(tmp_
     assert len(_boxes(tmp_path, "plain")) == len(_boxes(tmp_path, "like")) > 0
 
 
+@pytest.mark.slow
 def test_people_are_followed_as_far_as_they_can_be_told(tmp_path: Path) -> None:
     """The result names what tells people apart; without an embedder nobody is followed over cuts, as a note says."""
     for name, told in (("with", _told(tmp_path)), ("without", (*TINY, PASSTHROUGH))):
@@ -131,6 +133,7 @@ def test_people_are_followed_as_far_as_they_can_be_told(tmp_path: Path) -> None:
     assert "needs an embedder" in found["without"][1][0]
 
 
+@pytest.mark.slow
 def test_nobody_is_like_the_portrait(tmp_path: Path, people: dict[str, Path]) -> None:
     """A face that is not alike enough is not dubbed, and the error says so; other rows go on."""
     rows = [_row("strict", faces=f"like:{people['left']}"), _row("plain", faces="left")]
@@ -158,6 +161,7 @@ def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) 
     assert "file not found" in json.dumps(failed["missing"])
 
 
+@pytest.mark.slow
 def test_without_the_network_a_portrait_is_refused(tmp_path: Path, people: dict[str, Path]) -> None:
     """The message says how to install what compares faces; rows that need it not go on."""
     from lipwise_ray.errors import WeightsError

@@ -86,6 +86,7 @@ def test_the_result_tells_how_faces_flicker(dubbed: Path) -> None:
     assert 0.5 < flicker["filmed"] < flicker["dubbed"] < 2 * flicker["filmed"]
 
 
+@pytest.mark.slow
 def test_the_result_tells_how_sharp_mouths_are(dubbed: Path) -> None:
     """Beside the filmed mouth, at one face in eleven."""
     (result,) = [json.loads(path.read_bytes()) for path in (dubbed / "out.state").glob("jobs/*/result.json")]
@@ -182,6 +183,7 @@ def test_chunks_and_reruns_do_not_show(dubbed: Path, tmp_path: Path, frames: int
     assert _hashes(tmp_path / "out" / "presenter.mkv") == _hashes(dubbed / "out" / "presenter.mkv")
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show_in_how_faces_are_restored(tmp_path: Path) -> None:
     """How much of a restored face is shown, and its detail, go by the frames around, in whichever chunk they are."""
     steady = (*TINY, SHARP, 'restore.strength="auto"', "restore.smooth=1", "chunk.frames={}")
@@ -264,6 +266,7 @@ def _mux(video: Path, sound: Path, target: Path) -> None:
         out.mux(track.encode(None))
 
 
+@pytest.mark.slow
 def test_faces_that_are_left_alone_are_counted(tmp_path: Path) -> None:
     """A face that is smaller than asked for stays as it was filmed, and the result says how many there were."""
     report = dub(tmp_path, [_row()], *TINY, "faces.min_face_px=400", "faces.min_face_share=0.0")

@@ -105,6 +105,7 @@ def test_it_shows_what_the_whole_shows(footage: Path, tmp_path: Path, video: str
     assert off <= heard.std() / 1000, off  # a bit of the encoder's rounding
 
 
+@pytest.mark.slow
 def test_a_picture_and_what_is_kept(footage: Path, tmp_path: Path) -> None:
     """One frame is a picture of the frame that is shown then; asked for again it is there at once, nothing is rendered;
     another setting, time or input makes another; no state appears beside the outputs.

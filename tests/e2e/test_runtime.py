@@ -49,7 +49,7 @@ def _inputs(folder: Path) -> dict[str, Any]:
     return {**ROW, "video": folder / "v.mp4", "audio": folder / "s.wav"}
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_chunks_do_not_show_and_the_runtime_is_told(tmp_path: Path, runtime: str) -> None:
     """Two chunks give the frames of one, to the bit; they are those of torch within two levels, in a job of another
     name whose file and record name the runtime.

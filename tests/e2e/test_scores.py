@@ -150,10 +150,8 @@ def test_a_score_that_fails_fails_no_row(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.glob("out.state/quarantine/score-*"))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [pytest.param({"end": 1.0, "extend": "hold"}, marks=pytest.mark.slow), {"end": 1.0, "extend": "pingpong"}],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"end": 1.0, "extend": "hold"}, {"end": 1.0, "extend": "pingpong"}])
 def test_the_film_is_judged_where_it_runs_as_filmed(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Held and backward frames are no film: only the first second's windows compare it with its own sound."""
     report = dub(tmp_path, [_row(**changes)], *TINY, PASSTHROUGH, QUICK, JUDGED, EVERY)
@@ -212,6 +210,7 @@ def test_damaged_records_are_scored_again(tmp_path: Path, damaged: str) -> None:
     assert not list(tmp_path.glob("out.state/quarantine/*"))
 
 
+@pytest.mark.slow
 def test_figures_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge that gives NaN costs its score, with that reason; records stay JSON."""
     monkeypatch.setattr(ExpertScorer, "lips", lambda self, crops: np.full((len(crops), 512), np.nan, np.float32))
@@ -226,7 +225,12 @@ def test_figures_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     "ending",
-    [".mp4", pytest.param(".mov", marks=pytest.mark.slow), ".mkv", pytest.param(".webm", marks=pytest.mark.slow)],
+    [
+        ".mp4",
+        pytest.param(".mov", marks=pytest.mark.slow),
+        pytest.param(".mkv", marks=pytest.mark.slow),
+        pytest.param(".webm", marks=pytest.mark.slow),
+    ],
 )
 def test_files_say_that_their_lips_are_made(tmp_path: Path, ending: str) -> None:
     """Their metadata tell the version, the inputs' and the weights' hashes, the licences and the settings."""

@@ -18,13 +18,22 @@ from lipwise_ray.state import layout
 from lipwise_ray.synth.clips import ClipSpec, write_clip
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.support.dub import BY_LEVEL, EMBEDDED, NOTHING_IN_FRONT, PASSTHROUGH, QUICK, UNJUDGED, settings_arguments
+from tests.support.dub import (
+    BY_LEVEL,
+    EMBEDDED,
+    NOTHING_IN_FRONT,
+    PASSTHROUGH,
+    QUICK,
+    UNJUDGED,
+    UNSIGNED,
+    settings_arguments,
+)
 from tests.support.s3 import BUCKET, s3_server
 from tests.support.service import QUIET, Watcher, draft, write_footage
 
 pytestmark = pytest.mark.slow
 
-_ON_RAY = (EMBEDDED, "engine.workers=1", PASSTHROUGH, UNJUDGED, QUICK, "faces.select=box:30,90,60,120")
+_ON_RAY = (EMBEDDED, "engine.workers=1", PASSTHROUGH, UNJUDGED, UNSIGNED, QUICK, "faces.select=box:30,90,60,120")
 _SERVED = tuple(settings_arguments(*QUIET, BY_LEVEL, NOTHING_IN_FRONT))
 _PATIENCE_S = 120.0
 

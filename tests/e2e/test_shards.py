@@ -10,7 +10,7 @@ import pytest
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, run, settings_arguments, write_manifest
 
 
 def test_two_shards_make_one_manifest(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_two_shards_make_one_manifest(tmp_path: Path) -> None:
     ]
     rows.append({**rows[0], "id": "bad", "video": two, "output": "bad.mp4", "faces": "nobody"})
     manifest = write_manifest(tmp_path / "m.csv", rows)
-    sets = settings_arguments(INLINE, PASSTHROUGH, QUICK, UNJUDGED)
+    sets = settings_arguments(INLINE, PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED)
     words = ["submit", manifest, "--out", tmp_path / "out", "--state", tmp_path / "s", *sets]
     first = run(*words, "--shard", "1/2")
     assert first.returncode == 0, first.stderr

@@ -16,10 +16,10 @@ import pytest
 
 from lipwise_ray.state.store import as_json
 from tests.conftest import ROOT
-from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, command, run, settings_arguments, write_manifest
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, command, run, settings_arguments, write_manifest
 
 DEMO = ROOT / "manifests" / "demo"
-TOLD = (PASSTHROUGH, QUICK, UNJUDGED, 'detect.detector="tiny"', "chunk.length_s=0.4")
+TOLD = (PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, 'detect.detector="tiny"', "chunk.length_s=0.4")
 INLINE = 'engine.kind="inline"'
 
 

@@ -196,6 +196,7 @@ def test_the_dead_letter_can_be_acted_on(golden: Path) -> None:
     assert rendered == {LETTER, f"render:{HALF}/2", f"render:{HALF}/3"}
 
 
+@pytest.mark.slow
 def test_names_in_records_stay(tmp_path: Path) -> None:
     """A state that is made today from the same inputs has the records of the frozen one, with equal ids and names."""
     for name in GIVEN:

@@ -29,6 +29,8 @@ from tests.support.dub import (
     LOSSLESS,
     PASSTHROUGH,
     QUICK,
+    UNJUDGED,
+    UNSIGNED,
     command,
     dub,
     run,
@@ -47,7 +49,9 @@ def _arguments(folder: Path, out: str, *sets: str, state: str = "") -> tuple[str
         write_sound(folder / "s.wav", ToneSpec(8.0, codec="pcm_s16le", rate_hz=16000, channels=1))
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:150,300,120,320"}
     manifest = write_manifest(folder / "m.csv", [row])
-    settings = settings_arguments(PASSTHROUGH, QUICK, "chunk.frames=10", "engine.threads_per_worker=1", EMBEDDED, *sets)
+    settings = settings_arguments(
+        PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED, "chunk.frames=10", "engine.threads_per_worker=1", EMBEDDED, *sets
+    )
     where = ("--state", state) if state else ()
     return ("submit", manifest, "--out", folder / out, *where, "--workers", "1", *settings)
 

@@ -17,6 +17,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,11 @@ def pages() -> list[Path]:
     return sorted(path for path in found if "_build" not in path.parts and path.name != "CHANGELOG.md")
 
 
-def blocks_of(path: Path) -> list[Block]:
+@cache
+def blocks_of(path: Path) -> tuple[Block, ...]:
     """Return the blocks of a document in their order, hidden steps among them."""
     name = path.relative_to(ROOT).as_posix()
-    return list(_blocks(path.read_text("utf-8"), name, 0))
+    return tuple(_blocks(path.read_text("utf-8"), name, 0))
 
 
 def _blocks(text: str, name: str, above: int) -> Iterator[Block]:
@@ -144,6 +146,9 @@ def _call(words: list[str]) -> Iterator[list[str]]:
             return
 
 
+_program = cache(get_command)  # it is made anew, of all commands, each time
+
+
 def parse_command(words: list[str]) -> Any:
     """Parse a call by the program's own parser; nothing is run.
 
@@ -153,7 +158,7 @@ def parse_command(words: list[str]) -> Any:
     Raises:
         ClickException: A command or an option does not exist, or a value is none that it takes.
     """
-    command: Any = get_command(app)
+    command: Any = _program(app)
     context = command.make_context(_PROGRAM, [word for word in words if word not in _INSTALLS])
     while rest := [*context._protected_args, *context.args] if hasattr(context.command, "commands") else []:
         name, inner, rest = context.command.resolve_command(context, rest)

@@ -38,6 +38,7 @@ PASSTHROUGH = 'lipsync.model="passthrough"'
 UNJUDGED = 'score.judge="none"'
 UNSIGNED = 'marking.c2pa="off"'
 """For runs whose signature nobody looks at: it takes a process a row."""
+BARE = (UNJUDGED, UNSIGNED)
 LOSSLESS = 'encode.codec="ffv1"'
 BY_LEVEL = 'lipsync.vad="none"'
 """For made-up sounds, which are no speech to a network that knows voices."""

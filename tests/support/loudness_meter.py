@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.signal import bilinear, lfilter, resample_poly
+import scipy  # which loads its parts where they are asked for
 
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.probe import probe_audio
@@ -26,10 +26,10 @@ def _k_weighted(samples: Any, rate_hz: int) -> Any:
     w = 2 * np.pi * hz
     warped = 2 * rate_hz * np.tan(w / rate_hz / 2)
     band = gain**0.4996667741545416
-    shelf = bilinear([gain, warped * band / q, warped**2], [1, warped / q, warped**2], rate_hz)
+    shelf = scipy.signal.bilinear([gain, warped * band / q, warped**2], [1, warped / q, warped**2], rate_hz)
     low = 2 * rate_hz * np.tan(2 * np.pi * 38.13547087602444 / rate_hz / 2)
-    b, a = bilinear([1, 0, 0], [1, low / 0.5003270373238773, low**2], rate_hz)
-    return lfilter(b / b[0], a, lfilter(*shelf, samples))
+    b, a = scipy.signal.bilinear([1, 0, 0], [1, low / 0.5003270373238773, low**2], rate_hz)
+    return scipy.signal.lfilter(b / b[0], a, scipy.signal.lfilter(*shelf, samples))
 
 
 def integrated_lufs(samples: Any, rate_hz: int) -> float:
@@ -47,4 +47,4 @@ def integrated_lufs(samples: Any, rate_hz: int) -> float:
 
 def true_peak_db(samples: Any) -> float:
     """Return the largest value between samples too, in dB of full scale, sought on eight times as many."""
-    return float(20 * np.log10(np.abs(resample_poly(samples, 8, 1, axis=1)).max()))
+    return float(20 * np.log10(np.abs(scipy.signal.resample_poly(samples, 8, 1, axis=1)).max()))

@@ -13,9 +13,9 @@ from lipwise_ray.service.job_record import JobDraft
 from lipwise_ray.service.service import Service
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED
+from tests.support.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED, UNSIGNED
 
-QUIET = (INLINE, PASSTHROUGH, UNJUDGED, QUICK, "faces.select=box:30,90,60,120")
+QUIET = (INLINE, PASSTHROUGH, UNJUDGED, UNSIGNED, QUICK, "faces.select=box:30,90,60,120")
 _PATIENCE_S = 120.0
 
 

@@ -9,16 +9,15 @@ import pytest
 
 from lipwise_ray.error_codes import find_codes
 
-FOUND = find_codes()
-
 
 def test_a_code_is_one_class_alone() -> None:
     """Whoever reads a code knows whose fault it is."""
+    codes = find_codes()
     kinds: dict[str, set[str]] = defaultdict(set)
-    for one in FOUND:
+    for one in codes:
         kinds[one.code].add(one.kind)
     several = {code: sorted(found) for code, found in kinds.items() if len(found) > 1}
-    assert not several, [one for one in FOUND if one.code in several]
+    assert not several, [one for one in codes if one.code in several]
 
 
 def test_a_code_that_cannot_be_read_off_is_found(tmp_path: Path) -> None:

@@ -29,7 +29,16 @@ from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.support.dub import EMBEDDED, LOSSLESS, PASSTHROUGH, command, run, settings_arguments, write_manifest
+from tests.support.dub import (
+    EMBEDDED,
+    LOSSLESS,
+    PASSTHROUGH,
+    UNSIGNED,
+    command,
+    run,
+    settings_arguments,
+    write_manifest,
+)
 
 INJECT = Path(__file__).parent / "inject"
 FRAMES, CHUNK = 40, 10
@@ -128,7 +137,7 @@ class Site:
 
     def words(self, *sets: str, workers: int = 1) -> list[str | Path]:
         """Return the arguments of a run."""
-        settings = [*settings_arguments(PASSTHROUGH, LOSSLESS, EMBEDDED, *QUICK, *sets)]
+        settings = [*settings_arguments(PASSTHROUGH, LOSSLESS, UNSIGNED, EMBEDDED, *QUICK, *sets)]
         settings += ["--address", self.address] if self.address else []
         places = ("--out", self.out, "--state", self.state)
         return ["submit", self.manifest, *places, "--workers", str(workers), *settings]

@@ -12,8 +12,6 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from cfnlint.api import lint_all
-from cfnlint.decode import decode_str
 from moto import mock_aws
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 from ray.autoscaler._private.util import prepare_config
@@ -33,6 +31,8 @@ def test_cloudformation_takes_the_template_and_no_typo() -> None:
 
 def _errors(template: str) -> list[str]:
     """Return the linter's errors and warnings; its remarks (I) are about texts that nobody asked for."""
+    from cfnlint.api import lint_all  # two seconds, which every process would take that collects tests
+
     return [str(one) for one in lint_all(template) if not one.rule.id.startswith("I")]
 
 
@@ -77,6 +77,8 @@ def _policy(name: str) -> list[dict[str, Any]]:
 
 
 def _resources() -> dict[str, Any]:
+    from cfnlint.decode import decode_str
+
     template, problems = decode_str(TEMPLATE)
     assert not problems
     return dict(template["Resources"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.interpolate import CubicHermiteSpline
+import scipy
 
 from lipwise_ray.faces.cubic_curve import cubic_curve
 
@@ -17,5 +17,5 @@ def test_curves_are_those_of_scipy(count: int) -> None:
     values = random.normal(300, 50, (count, 4))
     slopes = np.gradient(values, knots, axis=0)
     places = np.arange(knots[0], knots[-1] + 1)
-    expected = CubicHermiteSpline(knots, values, slopes)(places)
+    expected = scipy.interpolate.CubicHermiteSpline(knots, values, slopes)(places)
     assert np.allclose(cubic_curve(knots, values, slopes, places), expected, rtol=1e-14, atol=0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
 from lipwise_ray.faces.pairing import best_pairs
 
@@ -21,5 +21,5 @@ def test_one_face_takes_the_pair_that_the_solver_takes(others: int, is_row: bool
     """The pairs of a single row or column are the solver's, the first of several that cost the same."""
     drawn = np.array(data.draw(st.lists(st.integers(-2, 2), min_size=others, max_size=others)), np.float64)
     costs = drawn[None] if is_row else drawn[:, None]
-    for found, expected in zip(best_pairs(costs), linear_sum_assignment(costs), strict=True):
+    for found, expected in zip(best_pairs(costs), scipy.optimize.linear_sum_assignment(costs), strict=True):
         assert found.tolist() == expected.tolist()

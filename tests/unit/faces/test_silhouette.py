@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
+import scipy
 
 from lipwise_ray.faces.lower_face import LOWER_FACE, inside, triangles
 from lipwise_ray.faces.silhouette import reach
@@ -17,7 +17,7 @@ RAYS = np.stack([f(2 * np.pi * np.arange(ANGLES) / ANGLES) for f in (np.cos, np.
 
 def _seen(yaw: float, pitch: float, roll: float) -> F64Array:
     """Return the mesh of a turned head, from the middle of the lower face, as large as the disc."""
-    turn = Rotation.from_euler("yxz", [yaw, pitch, roll], degrees=True).as_matrix()
+    turn = scipy.spatial.transform.Rotation.from_euler("yxz", [yaw, pitch, roll], degrees=True).as_matrix()
     points = (LOWER_FACE @ turn.T)[:, :2]
     points = points - inside(points.astype(np.float32))
     return np.asarray(points * (RADIUS_PX - 2) / np.linalg.norm(points, axis=1).max(), np.float64)

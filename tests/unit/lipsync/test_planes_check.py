@@ -85,8 +85,8 @@ def _rendered(used: Implementations, **rules: Any) -> list[list[Any]]:
     "restored",
     [
         {},
-        {"restorer": Twice()},
-        {"restorer": Twice(), "smooth": 0.8},
+        pytest.param({"restorer": Twice()}, marks=pytest.mark.slow),
+        pytest.param({"restorer": Twice(), "smooth": 0.8}, marks=pytest.mark.slow),
         {"restorer": Striped(), "smooth": 0.5, "strength": "auto"},
     ],
 )

@@ -123,11 +123,11 @@ CASES = [
     ("libx264", "o.mp4", ClipSpec(frames=30)),
     ("libx264", "o.mov", ClipSpec(frames=30, rate=Fraction(30000, 1001), pixel_format="yuv422p")),
     ("libx264", "o.mkv", ClipSpec(frames=30, rate=Fraction(60), pixel_format="yuv444p")),
-    ("libx264", "o.mp4", ClipSpec(frames=30, size=Size(321, 243))),
+    pytest.param("libx264", "o.mp4", ClipSpec(frames=30, size=Size(321, 243)), marks=pytest.mark.slow),
     ("libx264", "o.mp4", ClipSpec(frames=30, pixel_format="yuv420p10le", rate=Fraction(2252800, 90643))),
     ("libx265", "o.mp4", ClipSpec(frames=30, rate=Fraction(24))),
     ("libsvtav1", "o.webm", ClipSpec(frames=30)),
-    ("libsvtav1", "o.mp4", ClipSpec(frames=30, pixel_format="yuv420p10le")),
+    pytest.param("libsvtav1", "o.mp4", ClipSpec(frames=30, pixel_format="yuv420p10le"), marks=pytest.mark.slow),
     ("ffv1", "o.mkv", ClipSpec(frames=30, size=Size(321, 243), pixel_format="yuv422p10le")),
     (
         "libx264",

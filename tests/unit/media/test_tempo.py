@@ -31,7 +31,9 @@ def _stretched(wave: np.ndarray, rate_hz: int, factor: Fraction, layout: str = "
     return np.concatenate(found, axis=1)
 
 
-@pytest.mark.parametrize(("factor", "noise"), [(Fraction(4, 5), 0.0), (Fraction(5, 4), 1e-3)])
+@pytest.mark.parametrize(
+    ("factor", "noise"), [pytest.param(Fraction(4, 5), 0.0, marks=pytest.mark.slow), (Fraction(5, 4), 1e-3)]
+)
 def test_an_onset_late_in_a_long_sound_lands_where_it_belongs(factor: Fraction, noise: float) -> None:
     """Nothing drifts: at 90 % of ten minutes a tone begins within 10 ms of its time, in silence and in noise."""
     rate_hz, seconds = 44_100, 600

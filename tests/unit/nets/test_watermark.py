@@ -29,6 +29,7 @@ def _blocks(wave: F32Array, length: int) -> Iterator[F32Array]:
     yield from (wave[start : start + length] for start in range(0, len(wave), length))
 
 
+@pytest.mark.slow
 def test_a_long_mark_is_the_networks_and_fades_over_between_windows(files: tuple[Path, Path]) -> None:
     """It is as long as the audio, and the same for any size of blocks; the message is in each window."""
     marker, network = AudioSealMarker(files[0], "cpu"), load_audioseal(AudioSealGenerator, files[0])

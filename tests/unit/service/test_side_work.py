@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def test_closing_ends_the_process_and_whoever_waits_for_it(tmp_path: Path) -> No
     waiting = threading.Thread(target=ask)
     waiting.start()
     while work.pid is None:
-        os.sched_yield()
+        time.sleep(0.01)
     work.close()
     waiting.join(20)
     assert not waiting.is_alive()

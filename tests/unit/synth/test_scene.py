@@ -94,6 +94,7 @@ def test_a_written_clip_has_frames_sound_and_truth(tmp_path: Path) -> None:
     assert {row[1] for row in truth["phonemes"]} >= {"l", "a"} or any("a" in row[1] for row in truth["phonemes"])
 
 
+@pytest.mark.slow
 def test_a_corpus_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """Clips that are there are not drawn again; the others come; the lists name all, split by speaker."""
     spec = CorpusSpec(4, seed=2, seconds=0.4, size=Size(96, 96), val_share=0.5)

@@ -262,9 +262,19 @@ def test_a_signal_ends_with_a_checkpoint(prepared: Path, tmp_path: Path) -> None
     import signal
     import threading
 
-    timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    timer.start()
-    train("expert", prepared, tmp_path / "run", steps=100_000, eval_every=100_000, save_every=100_000)
+    before, is_over = signal.getsignal(signal.SIGTERM), threading.Event()
+
+    def end() -> None:
+        while signal.getsignal(signal.SIGTERM) is before:  # where nobody listens yet it would end the tests
+            if is_over.wait(0.01):
+                return
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
+    try:
+        train("expert", prepared, tmp_path / "run", steps=100_000, eval_every=100_000, save_every=100_000)
+    finally:
+        is_over.set()
     step = torch.load(tmp_path / "run" / "last.pth", weights_only=True)["global_step"]
     assert 0 < step < 100_000
 

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ from lipwise_ray.tts.pocket import PocketEngine
 from tests.support.pocket import RATE_HZ, VOICES, never_ending, with_sentences, write_pocket
 from tests.support.task_context import NOTHING_KNOWN, Bench
 
-pytest.importorskip("pocket_tts", reason="extra pocket is not installed")
+# Not imported: it takes seconds, in every process that collects tests.
+pytestmark = pytest.mark.skipif(find_spec("pocket_tts") is None, reason="extra pocket is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -96,6 +96,7 @@ def test_real_speakers_score_as_published_code_has_them(
         assert float((found.score > 0).mean()) == pytest.approx(share, abs=0.2)
 
 
+@pytest.mark.slow
 def test_chunks_score_as_the_whole(shared: Path, yunet_file: Path, network: LipActivity) -> None:
     """Wherever a video is cut, a frame has the same score, and has it once."""
     clip = shared / "clips" / "grid_man.mpg"

@@ -64,7 +64,7 @@ def test_two_voices_and_their_turns(networks: DiariseSettings, tmp_path: Path) -
     assert read_diarisation(tmp_path / "talk.rttm") == found
 
 
-@pytest.mark.parametrize("seconds", [3, 8])
+@pytest.mark.parametrize("seconds", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_the_number_of_speakers_is_heeded(seconds: float, networks: DiariseSettings, tmp_path: Path) -> None:
     """Also where all fits in one window, which sherpa-onnx would not compare; no turn outlasts the audio."""
     wave = _file(tmp_path, talk([(seconds, (LOW_HZ,)), (seconds, (HIGH_HZ,))]))

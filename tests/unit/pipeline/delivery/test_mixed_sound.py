@@ -142,7 +142,7 @@ def test_a_sum_that_would_clip_is_made_quieter(tmp_path: Path) -> None:
     ("plan", "lufs", "peak_db"),
     [
         (FLAC, -23.0, -1.0),
-        (FLAC, -10.0, -2.0),
+        pytest.param(FLAC, -10.0, -2.0, marks=pytest.mark.slow),
         (replace(FLAC, codec="aac", bitrate=96_000, bits=16), -10.0, -1.5),
     ],
 )

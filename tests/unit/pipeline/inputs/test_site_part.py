@@ -96,10 +96,11 @@ def _pieces(site: VideoSite, kind: FilmKind) -> set[str]:
             {f"{stem}-init.mp4" for stem in "va"} | {f"{stem}0{n}.m4s" for stem in "va" for n in (0, 4, 5, 6, 7, 8)},
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             "dash",
             {f"init-stream{n}.m4s" for n in (0, 1)}
             | {f"chunk-stream{stream}-0000{n}.m4s" for stream in (0, 1) for n in (1, 5, 6, 7, 8, 9)},
+            marks=pytest.mark.slow,
         ),
         pytest.param("keyed", {f"all0{n}.ts" for n in (0, 4, 5, 6, 7, 8)}, marks=pytest.mark.slow),
         pytest.param("ranges", {"all.ts"}, marks=pytest.mark.slow),

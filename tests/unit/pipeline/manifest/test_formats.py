@@ -18,7 +18,7 @@ from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import PASSTHROUGH, QUICK, run
+from tests.support.dub import PASSTHROUGH, QUICK, UNSIGNED, run
 
 HEAD = ["id", "video", "audio", "output", "start", "end", "priority", "tags"]
 
@@ -163,7 +163,7 @@ def test_long_names_and_own_columns_as_a_user_has_them(tmp_path):
         [name, "v.mkv", "a.wav", output, "box:5,45,5,60", "ACME"],
         ["bad", "v.mkv", "a.wav", "x.mkv", "like:no.png", "Other"],
     )
-    sets = ("engine.kind=inline", 'manifest.extra="keep"', 'score.judge="none"', PASSTHROUGH, QUICK)
+    sets = ("engine.kind=inline", 'manifest.extra="keep"', 'score.judge="none"', UNSIGNED, PASSTHROUGH, QUICK)
     options = [word for one in sets for word in ("--set", one)]
     done = run("submit", path, "--out", tmp_path / "out", *options)
     assert done.returncode == 1, done.stderr

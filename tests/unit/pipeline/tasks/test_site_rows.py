@@ -55,6 +55,7 @@ def _rendered(folder: Path, video: str, media: Media) -> tuple[str, list[np.ndar
         return probed.video_id, [frame.to_ndarray() for frame in container.decode(video=0)]
 
 
+@pytest.mark.slow
 def test_a_row_of_a_part_is_rendered_like_one_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same frames to the bit, of a file that begins four seconds later."""
     with serving() as site:
