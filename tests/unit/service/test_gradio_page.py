@@ -48,7 +48,7 @@ def _values(page: GradioPage, toml: str = "", **given: Any) -> list[Any]:
 def test_fields_become_columns_of_a_job(page: tuple[GradioPage, Service], footage: Path) -> None:
     """What is filled in counts, with its type; what is empty does not; the files are uploads of the service's own."""
     form, service = page
-    values = _values(form, "detect.stride = 2", encode_quality=20.0, composite_grain="false", restore_strength="0.5")
+    values = _values(form, "detect.stride = 2", encode_quality="20", composite_grain="false", restore_strength="0.5")
     jobs = form.dub(str(footage / "v.mp4"), str(footage / "s.wav"), "fast", " left ", *values)
     job_id, state, shown = next(jobs)
     jobs.close()
