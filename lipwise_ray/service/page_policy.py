@@ -11,8 +11,8 @@ _POLICY = (
     "worker-src 'self' blob:; manifest-src 'self'; form-action 'self'; base-uri 'self'"
 )
 """Its page holds its configuration as a script, and its components write styles: neither goes without 'unsafe-inline'.
-Its recorder of audio makes scripts of its own, as blobs, and trimming a video compiles a module of Gradio's own. Nothing
-is fetched from elsewhere, and no text is evaluated."""
+Its recorder of audio makes scripts of its own, as blobs, and trimming a video compiles a module of Gradio's. Nothing is
+fetched from elsewhere, and no text is evaluated."""
 
 
 class PagePolicy:
