@@ -55,7 +55,8 @@ _HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "cache-control": "no-store",
 }
-"""Headers of every answer that has none of its own by these names."""
+"""Headers of every answer that has none of its own by these names. Under "no-referrer" browsers call the origin of a
+form null, and every form would be refused."""
 
 Counted = Callable[[Scope, int], None]
 """Takes a request, and the status of its answer."""
