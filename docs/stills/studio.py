@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
 from docs.stills import pages
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 _WIDTH_PX, _HEIGHT_PX = 1200, 900
 _LISTENING = "listening on "
+_SHOWN = """() => Promise.all([...document.querySelectorAll("video")].map((video) => new Promise((resolve) => {
+  const look = () => video.readyState > 3 && !video.seeking ? resolve() : setTimeout(look, 50);
+  look();
+})))"""
+"""Waits until all videos of a page show their frame; the pages' policy lets nothing be evaluated again and again."""
 
 
 def take_studio(clips: Path, folder: Path, pictures: Path, program: str) -> None:
@@ -35,17 +42,18 @@ def take_studio(clips: Path, folder: Path, pictures: Path, program: str) -> None
         page.locator("#plan dt", has_text="frames").wait_for()
         page.evaluate("scrollTo(0, 0)")
         pages.shoot(page, pictures / "studio-new.webp")
-        row = _submit(page)
+        _submit(page)
         for name in ("presenter", "cuts"):
             _fill(page, address, clips, name)
             _submit(page)
         page.goto(f"{address}/queue")
         page.locator('.badge[data-status="completed"]').first.wait_for()
         pages.shoot(page, pictures / "studio-queue.webp")
-        page.goto(row)
-        page.wait_for_function("[...document.querySelectorAll('video')].every((one) => one.readyState > 3)")
+        page.locator('tr:has(.badge[data-status="completed"]) th a').first.click()
+        page.locator('[data-video="after"]').wait_for()
+        page.evaluate(_SHOWN)
         page.locator('[data-part="seek"]').fill("3")
-        page.wait_for_function("[...document.querySelectorAll('video')].every((one) => one.readyState > 3)")
+        page.evaluate(_SHOWN)
         pages.shoot(page, pictures / "studio-row.webp")
 
 
@@ -56,11 +64,9 @@ def _fill(page: Page, address: str, clips: Path, name: str) -> None:
     page.locator("#plan dt", has_text="frames").wait_for()
 
 
-def _submit(page: Page) -> str:
-    """Submit a form, and return the address of its row's page."""
+def _submit(page: Page) -> None:
     page.click("#new button[type=submit]")
     page.wait_for_url("**/rows/*")
-    return page.url
 
 
 @contextmanager
@@ -72,12 +78,14 @@ def _served(folder: Path) -> Generator[str]:
     """
     options = ["--port", "0", "--job", str(jobs_folder() / "demo.toml"), "--set", "engine.kind=inline"]
     command = [sys.executable, "-m", "lipwise_ray", "serve", str(folder), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
         try:
-            listening = next((line for line in process.stdout if line.startswith(_LISTENING)), None)
+            listening = next((line for line in process.stderr if line.startswith(_LISTENING)), None)
             if listening is None:
-                raise RuntimeError("the service ended before it listened; it said why above")
+                raise RuntimeError("the service ended before it listened")
+            # A pipe that nobody empties would hold it up.
+            threading.Thread(target=copyfileobj, args=(process.stderr, sys.stderr), daemon=True).start()
             yield listening.removeprefix(_LISTENING).partition(";")[0].strip()
         finally:
             process.terminate()
