@@ -80,12 +80,13 @@ def _served(folder: Path) -> Generator[str]:
     command = [sys.executable, "-m", "lipwise_ray", "serve", str(folder), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
+        listening = next((line for line in process.stderr if line.startswith(_LISTENING)), None)
+        if listening is None:
+            raise RuntimeError("the service ended before it listened")
+        emptied = threading.Thread(target=copyfileobj, args=(process.stderr, sys.stderr))
+        emptied.start()  # a pipe that nobody empties would hold it up
         try:
-            listening = next((line for line in process.stderr if line.startswith(_LISTENING)), None)
-            if listening is None:
-                raise RuntimeError("the service ended before it listened")
-            # A pipe that nobody empties would hold it up.
-            threading.Thread(target=copyfileobj, args=(process.stderr, sys.stderr), daemon=True).start()
             yield listening.removeprefix(_LISTENING).partition(";")[0].strip()
         finally:
             process.terminate()
+            emptied.join()
