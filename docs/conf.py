@@ -30,6 +30,7 @@ extensions = [
 exclude_patterns = ["_build", "generate"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
+smartquotes = False  # two dashes are an option, and straight quotes are what a value is written in
 
 nitpicky = True
 # What is no name of the Python API is not documented here: types of the standard library, of the inside.

@@ -42,9 +42,14 @@ def _command(command: Any, words: str) -> Iterator[str]:
 
 def _usage(command: Any, words: str) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
-    pieces = [f"{_name(one)}{'...' if one.nargs != 1 else ''}" for one in arguments]
+    pieces = [f"{_name(one)}{'...' if _is_repeated(one) else ''}" for one in arguments]
     shown = [piece if one.required else f"[{piece}]" for one, piece in zip(arguments, pieces, strict=True)]
     return " ".join([words, "[OPTIONS]", *(["COMMAND"] if hasattr(command, "commands") else shown)])
+
+
+def _is_repeated(argument: Any) -> bool:
+    """Tell whether an argument may be repeated; one of several words names each that it takes."""
+    return argument.nargs != 1 and " " not in _name(argument)
 
 
 def _name(argument: Any) -> str:

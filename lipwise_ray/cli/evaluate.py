@@ -47,7 +47,7 @@ def top() -> None:
 def videos(
     files: Annotated[
         list[str],
-        typer.Argument(help="Videos; or a manifest (.csv, .xlsx, .jsonl, .parquet) of them.", metavar="VIDEO..."),
+        typer.Argument(help="Videos; or a manifest (.csv, .xlsx, .jsonl, .parquet) of them.", metavar="VIDEO"),
     ],
     *,
     references: Annotated[

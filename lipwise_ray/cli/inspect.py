@@ -19,7 +19,7 @@ _LISTS = ("longest", "people", "segments")
 
 
 def inspect(
-    files: Annotated[list[Path], typer.Argument(help="Videos, images or audio files.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Videos, images or audio files.", metavar="FILE")],
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,

@@ -49,13 +49,14 @@ _DRAINED_BYTES, _DRAINED_S = 64 << 20, 5.0
 _SLOW_S, _SLOWEST_BYTES_A_SECOND = 60.0, 1_000
 _HEADERS = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "x-frame-options": "DENY",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "cache-control": "no-store",
 }
-"""Headers of every answer that has none of its own by these names."""
+"""Headers of every answer that has none of its own by these names. Under "no-referrer" browsers call the origin of a
+form null, and every form would be refused."""
 
 Counted = Callable[[Scope, int], None]
 """Takes a request, and the status of its answer."""

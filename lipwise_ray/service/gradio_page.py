@@ -301,7 +301,7 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
             start, stop = gr.Button("Dub", variant="primary"), gr.Button("Cancel")
         job = gr.Textbox(label="Job", interactive=False)
         state = gr.Textbox(label="Progress", interactive=False)
-        shown = gr.Video(label="Dubbed video", interactive=False)
+        shown = gr.Video(label="Dubbed video", interactive=False, buttons=["download"])
         start.click(said(answers), inputs, [job, state, shown], api_name=name, concurrency_limit=_AT_ONCE)
         stop.click(cancel, job, state, api_name=f"{name}_cancel", queue=False)
 
@@ -318,7 +318,9 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
         with gr.Tab("Video and audio"):
             with gr.Row():
                 video = gr.Video(label="Video", sources=["upload"])
-                audio = gr.Audio(label="New audio", sources=["upload", "microphone"], type="filepath")
+                audio = gr.Audio(
+                    label="New audio", sources=["upload", "microphone"], type="filepath", buttons=["download"]
+                )
             outcome("dub", [video, audio, *fields], page.dub)
         with gr.Tab("Speech"):
             video = gr.Video(label="Video", sources=["upload"])
@@ -359,9 +361,7 @@ def _field(gr: ModuleType, setting: Setting) -> Any:  # noqa: ANN401  # Gradio i
     about = f"{setting.about} Default: {setting.default}"
     if choices := _choices(setting):
         return gr.Dropdown(["", *choices], value="", label=setting.name, info=about)
-    if setting.kind.startswith(("whole number", "number")) and " or " not in setting.kind:
-        return gr.Number(value=None, label=setting.name, info=about)
-    return gr.Textbox("", label=setting.name, info=about)
+    return gr.Textbox("", label=setting.name, info=about)  # numbers too: an empty number is 0 in Gradio's field
 
 
 def _choices(setting: Setting) -> list[str]:
@@ -373,11 +373,9 @@ def _choices(setting: Setting) -> list[str]:
 def _typed(setting: Setting, value: Any) -> str | float | int | bool:  # noqa: ANN401  # what a form holds
     if setting.kind == "true or false":
         return value is True or value == "true"
-    if isinstance(value, float | int):
-        return int(value) if setting.kind.startswith("whole") else float(value)
-    if "number" in setting.kind:  # beside a word
+    if "number" in setting.kind:  # where it is none, the row's check says so
         with suppress(ValueError):
-            return float(value)
+            return int(value) if setting.kind.startswith("whole") else float(value)
     return str(value)
 
 

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lipwise_ray.service.asset_record import MediaFacts
 from lipwise_ray.service.frame_count import FrameCount, FramesWanted
+from lipwise_ray.service.row_estimate import EstimateWanted, RowEstimate
 from lipwise_ray.state.shapes import STRICT
 
 
@@ -18,7 +19,7 @@ class RefusedMedia:
     """A file that is no media file, or that cannot be looked at; the fields are those of an error.
 
     Attributes:
-        code, got, do: Of the error.
+        code, got, do, where: Of the error; its place may be a path of ours, and is told for rows alone.
         is_for_now: The machine is at fault, and not the file: later it may be looked at.
     """
 
@@ -28,13 +29,14 @@ class RefusedMedia:
     got: str
     do: str
     is_for_now: bool = False
+    where: str = "the file"
     kind: Literal["refused"] = "refused"
 
 
-MediaQuestion: TypeAlias = Path | FramesWanted
+MediaQuestion: TypeAlias = Path | FramesWanted | EstimateWanted
 """A path asks what the file is."""
 
-MediaAnswer: TypeAlias = MediaFacts | FrameCount | RefusedMedia
+MediaAnswer: TypeAlias = MediaFacts | FrameCount | RowEstimate | RefusedMedia
 _QUESTION: TypeAdapter[MediaQuestion] = TypeAdapter(MediaQuestion)
 _ANSWER: TypeAdapter[MediaAnswer] = TypeAdapter(MediaAnswer)
 

@@ -8,15 +8,19 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 
 from lipwise_ray.errors import InputError, LipwiseError, is_of_the_disk, ran_out_of_memory
 from lipwise_ray.service.frame_count import FramesWanted, count_frames
 from lipwise_ray.service.media_facts import media_facts
 from lipwise_ray.service.media_messages import MediaAnswer, MediaQuestion, RefusedMedia, media_line, media_question_in
+from lipwise_ray.service.row_estimate import EstimateWanted, estimate_wanted
 
 _LOG = logging.getLogger("lipwise_ray")
 _MOST_BYTES = 2 << 30
-"""Of its address space: headers name sizes that nobody has checked. Its libraries take a quarter of it."""
+"""Of memory that it may write to: headers name sizes that nobody has checked. What is only reserved, as JavaScript
+runtimes of a site's reader do, does not count."""
 
 _MOST_COUNTING_BYTES = 8 << 30
 """The same where frames are counted: a first one is decoded, of up to 8K and by a thread a core."""
@@ -28,9 +32,16 @@ _MOST_S = 60
 def look_at(question: MediaQuestion) -> MediaAnswer:
     """Look at a file; whatever goes wrong is an answer."""
     try:
-        return count_frames(question) if isinstance(question, FramesWanted) else media_facts(question)
+        match question:
+            case FramesWanted():
+                return count_frames(question)
+            case EstimateWanted():
+                return estimate_wanted(question)
+            case file:
+                return media_facts(file)
     except LipwiseError as error:
-        return RefusedMedia(error.code, error.happened, error.do, not isinstance(error, InputError))
+        refused = RefusedMedia(error.code, error.happened, error.do, not isinstance(error, InputError))
+        return replace(refused, where=error.where) if isinstance(question, EstimateWanted) else refused
     except Exception as error:  # noqa: BLE001  # the next file may well be looked at
         if is_of_the_disk(error):
             return RefusedMedia("side_ended", "the server's disk refused to read it", "Try again later", True)
@@ -52,18 +63,18 @@ def answer_files(lines: Iterable[bytes], say: Callable[[bytes], object]) -> None
     for line in lines:
         question = media_question_in(line)
         _bound_memory(_most_bytes(question))
-        signal.alarm(_MOST_S + (question.limit_s if isinstance(question, FramesWanted) else 0))
+        signal.alarm(_MOST_S + (0 if isinstance(question, Path) else question.limit_s))
         say(media_line(look_at(question)))
         signal.alarm(0)
 
 
 def _bound_memory(most_bytes: int) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)  # the machine's own bound may be narrower
-    resource.setrlimit(resource.RLIMIT_AS, (most_bytes if hard < 0 else min(most_bytes, hard), hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)  # the machine's own bound may be narrower
+    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes if hard < 0 else min(most_bytes, hard), hard))
 
 
 def _most_bytes(question: MediaQuestion) -> int:
-    return _MOST_COUNTING_BYTES if isinstance(question, FramesWanted) else _MOST_BYTES
+    return _MOST_BYTES if isinstance(question, Path) else _MOST_COUNTING_BYTES
 
 
 def main() -> None:

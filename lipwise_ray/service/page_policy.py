@@ -6,12 +6,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "worker-src 'self' blob:; manifest-src 'self'; form-action 'self'; base-uri 'self'"
 )
 """Its page holds its configuration as a script, and its components write styles: neither goes without 'unsafe-inline'.
-Nothing is fetched from elsewhere, and nothing is evaluated."""
+Its recorder of audio makes scripts of its own, as blobs, and trimming a video compiles a module of Gradio's. Nothing is
+fetched from elsewhere, and no text is evaluated."""
 
 
 class PagePolicy:

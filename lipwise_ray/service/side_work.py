@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lipwise_ray.errors import MediaError, RequestError, TransientError
+from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.service.asked_process import AskedProcess, AskedProgram, NoAnswer
 from lipwise_ray.service.asset_record import MediaFacts
 from lipwise_ray.service.frame_count import FrameCount, FramesWanted
 from lipwise_ray.service.media_messages import MediaAnswer, MediaQuestion, RefusedMedia, media_answer_in, media_question
+from lipwise_ray.service.row_estimate import EstimateWanted, RowEstimate
 from lipwise_ray.service.side_messages import (
     BeginSideWork,
     FacesWanted,
@@ -28,7 +30,7 @@ from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local
 
 _MOST_WAITING, _MOST_FILES = 8, 32
-MOST_ASKING = 2 * _MOST_WAITING + _MOST_FILES
+MOST_ASKING = 3 * _MOST_WAITING + _MOST_FILES
 """Threads that may wait here at once: a web server has so many more, that it has some left to answer with."""
 
 _FACES_S, _PREVIEW_S, _LOOK_S = 60.0, 600.0, 30.0
@@ -36,19 +38,20 @@ _LOOKING = "looking at the video"
 
 
 class SideWork:
-    """Looks at files, counts frames, finds faces, and makes previews.
+    """Looks at files, counts frames, estimates rows, finds faces, and makes previews.
 
     Files that arrive have a process of their own: small and bound in memory, for nobody knows yet what they are, and it
-    never waits for a preview. Counting has another one, as it reads a file to its end. Safe to call from several
-    threads.
+    never waits for a preview. Counting has another one, as it reads a file to its end, and estimating a third, which
+    may wait for addresses. Safe to call from several threads.
 
     Attributes:
         folder: Folder of what is made.
 
     Args:
         begin: Settings and places.
-        faces_s: Bound on the time of looking for faces in a file that is here, or of counting its frames.
-        preview_s: Bound on the time of making a preview, or of fetching a video and looking for faces in it.
+        faces_s: Bound on the time of looking for faces in a file that is here, of counting its frames, or of
+            estimating a row of such files.
+        preview_s: Bound on the time of making a preview, or of fetching files for faces or an estimate.
         look_s: Bound on the time of looking at a file.
     """
 
@@ -72,6 +75,7 @@ class SideWork:
         )
         self._files = AskedProcess(_media_program("looking at the file", _MOST_FILES, look_s))
         self._counting = AskedProcess(_media_program("counting the frames", _MOST_WAITING, faces_s))
+        self._estimating = AskedProcess(_media_program("estimating it", _MOST_WAITING, faces_s))
 
     @property
     def pid(self) -> int | None:
@@ -87,6 +91,11 @@ class SideWork:
     def counting_pid(self) -> int | None:
         """Number of the process that counts frames; None while there is none."""
         return self._counting.pid
+
+    @property
+    def estimating_pid(self) -> int | None:
+        """Number of the process that estimates rows; None while there is none."""
+        return self._estimating.pid
 
     def facts(self, file: Path) -> MediaFacts:
         """Return the facts of a media file that somebody sent.
@@ -114,6 +123,23 @@ class SideWork:
         wanted = FramesWanted(file=video, limits=settings.limits, source=settings.source, limit_s=limit_s)
         found = _looked(self._counting, wanted, self._faces_s)
         assert isinstance(found, FrameCount)
+        return found
+
+    def estimate(self, row: Row, settings: Settings) -> RowEstimate:
+        """Return the work of a row, by its files.
+
+        Args:
+            row: The row.
+            settings: Its settings.
+
+        Raises:
+            MediaError: A file or an address cannot be used, or brings down whatever reads it.
+            TransientError: Too much is asked at once, it took too long, a store refused, or somebody ended the process.
+        """
+        bound_s = self._faces_s if all(is_local(one) for one in row.inputs) else self._preview_s
+        wanted = EstimateWanted(row=row, settings=settings, limit_s=math.ceil(bound_s))
+        found = _looked(self._estimating, wanted, bound_s)
+        assert isinstance(found, RowEstimate)
         return found
 
     def faces(self, video: str, at_s: float | None, preset: str = "") -> FrameFaces:
@@ -158,6 +184,7 @@ class SideWork:
         """End the processes; what they are at work on is given up."""
         self._files.close()
         self._counting.close()
+        self._estimating.close()
         self._pictures.close()
 
     def _asked(
@@ -213,6 +240,6 @@ def _looked(process: AskedProcess, question: MediaQuestion, limit_s: float) -> M
     found = media_answer_in(answer)
     if isinstance(found, RefusedMedia):
         if found.is_for_now:
-            raise TransientError("side_ended", "the file", got=found.got, do=found.do)
-        raise MediaError(found.code, "the file", got=found.got, do=found.do)
+            raise TransientError("side_ended", found.where, got=found.got, do=found.do)
+        raise MediaError(found.code, found.where, got=found.got, do=found.do)
     return found

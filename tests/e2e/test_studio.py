@@ -169,3 +169,22 @@ def test_a_manifest_is_checked_as_one_types(page: playwright.Page) -> None:
     assert page.is_disabled("#manifest button[type=submit]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     is_accessible(page)
+
+
+def test_a_person_gives_the_key_in_a_browser(tmp_path: Path) -> None:
+    """Where a key is needed the page asks for it, and then leads where the person was going."""
+    with (
+        running(tmp_path / "s", public_url="https://dub.example.org", doors=[studio_door()]) as locked,
+        playwright.sync_playwright() as started,
+    ):
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"{locked.url}/models")
+        page.fill("#key", "not the key")
+        page.keyboard.press("Enter")
+        page.get_by_text("This is not the service's key.").wait_for()
+        page.fill("#key", locked.token)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/models")
+        assert page.locator("h1").text_content() == "Models"
+        browser.close()

@@ -7,11 +7,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.errors import InputError, LipwiseError, ManifestError, RequestError, SettingsError, WeightsError
-from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError, SettingsError, WeightsError
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.runs.costs import Prices
-from lipwise_ray.runs.estimate import Estimate, Speeds, estimate_row
+from lipwise_ray.runs.estimate import Speeds
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.run_inputs import registry_of
 from lipwise_ray.runs.speech_check import check_speech
@@ -27,8 +26,6 @@ _OF_THE_START = "--at: "
 """As a preview's start is called where there are no fields."""
 
 _SOME_ID = "new"
-_PLANS_AT_ONCE = 4
-"""An address may keep one waiting for a while, and a thread with it, which others need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +74,7 @@ class NewChecker:
         self._reader = RowReader(service.source, policy, service.out)
         self._requirements = ModelRequirements(registry_of(service.settings, models), gpu=False)
         self._alone = threading.Lock()
-        self._planning = threading.Lock()
-        self._room = threading.BoundedSemaphore(_PLANS_AT_ONCE)
+        self._estimate = service.side_work.estimate
 
     def problems(self, draft: JobDraft) -> list[LipwiseError]:
         """Return all reasons for which a draft cannot be done here, those of its columns before those of its means."""
@@ -97,30 +93,21 @@ class NewChecker:
             check_speech(row, settings, self._requirements.of(settings, row))
 
     def plan(self, draft: JobDraft) -> NewPlan:
-        """Return the plan of a draft that has no problems, by its containers' headers.
+        """Return the plan of a draft that has no problems, by its files.
 
         Raises:
-            RequestError: Others are being made already.
             ManifestError: A column breaks a rule by now.
             InputError: A file cannot be used, or an address may not be asked for.
-            StorageError: A store refused.
+            TransientError: Others are being made already, or a store refused.
         """
         row = self._reader.row(self._reader.columns_of(draft, _SOME_ID))
-        settings = self._with_uploads.for_row(row)
-        if not self._room.acquire(blocking=False):
-            got = "others are being made already, which wait for slow addresses"
-            raise RequestError("rate_limited", "the plan", got=got, do="Ask again in a while, or submit it as it is")
-        try:
-            with self._planning:  # an address is fetched once, whoever asks
-                speeds = Speeds.measured(self._state)
-                found = estimate_row(row, settings, speeds, media_of(settings, cache_of(settings.paths)))
-        finally:
-            self._room.release()
+        found = self._estimate(row, self._with_uploads.for_row(row))
+        speeds = Speeds.measured(self._state)
         scan_s = found.scan_frames / speeds.scan
         least_s, most_s = found.frames / speeds.fastest + scan_s, found.frames / speeds.slowest + scan_s
         return NewPlan(
             frames=found.frames,
-            seconds=_length_s(found),
+            seconds=round(found.seconds, 2),
             least_s=round(least_s, 1),
             most_s=round(most_s, 1),
             is_assumed=not speeds.jobs,
@@ -149,7 +136,3 @@ def field_problem(error: LipwiseError) -> FieldProblem:
 def _sentence(error: LipwiseError, name: str = "") -> str:
     text = str(type(error)(error.code, name, error.must, error.got, error.do))
     return text[:1].upper() + text[1:] if not name else text
-
-
-def _length_s(found: Estimate) -> float:
-    return round(float(found.frames / found.rate), 2)

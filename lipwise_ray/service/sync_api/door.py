@@ -50,7 +50,12 @@ class SyncDoor:
             service,
             assets,
             Feasibility(service.source, service.uploads, models),
-            GenerationCosts(with_uploads(service.source, str(service.uploads)), service.store.address, prices),
+            GenerationCosts(
+                with_uploads(service.source, str(service.uploads)),
+                service.store.address,
+                service.side_work.estimate,
+                prices,
+            ),
             BoxTracks(service.uploads / _TRACKS, service.side_work.frames),
         )
         self.name: str = DOOR

@@ -85,7 +85,7 @@ class GenerationDesk:
 
         Raises:
             InputError: It cannot be done.
-            StorageError: A store refused.
+            TransientError: Others are being made already, or a store refused.
         """
         return self.costs.of(self._row(request))
 

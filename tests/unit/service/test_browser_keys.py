@@ -32,6 +32,9 @@ def test_a_browser_gives_the_key_once(locked: Site) -> None:
     asked = locked.asked("GET", "/queue", headers=PAGE)
     assert asked.status_code == 401
     assert 'name="key"' in asked.text
+    # Under "no-referrer" browsers call a form's origin null, and none could give the key.
+    assert asked.headers["Referrer-Policy"] == "same-origin"
+    assert '<meta name="referrer" content="same-origin">' in asked.text
     assert '<a href="/runs"' in asked.text  # which leads back here, and then there
     status, cookie, there = _given(locked, locked.token)
     assert (status, there) == (303, "/queue")

@@ -138,7 +138,7 @@ def test_a_look_has_bounds(tmp_path: Path) -> None:
     work = SideWork(begin_side_work(tmp_path))
     try:
         assert work.facts(tmp_path / "v.mp4").kind == "VIDEO"
-        assert psutil.Process(work.files_pid).rlimit(psutil.RLIMIT_AS)[0] == 2 << 30
+        assert psutil.Process(work.files_pid).rlimit(psutil.RLIMIT_DATA)[0] == 2 << 30
         with pytest.raises(MediaError, match="file not found"):
             work.facts(tmp_path / "none.mp4")
     finally:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import threading
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
-from lipwise_ray.errors import MediaError, RequestError
+from lipwise_ray.errors import RequestError
 from lipwise_ray.faces.tracks import read_tracks
-from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.service.sync_api.batch_lines import batch_lines
 from lipwise_ray.service.sync_api.box_tracks import BoxTracks, tracks_of_boxes
 from lipwise_ray.service.sync_api.catalogue import listed_models, preset_of
-from lipwise_ray.service.sync_api.costs import GenerationCosts
 from lipwise_ray.service.sync_api.request import parse_request
 from lipwise_ray.service.web_errors import status_of
-from lipwise_ray.settings.model import Settings
 from lipwise_ray.values import Size
 
 PRESETS = ["demo", "fast", "parity", "quality"]
@@ -99,29 +93,6 @@ def test_a_file_that_goes_while_others_are_looked_at_is_no_fault(tmp_path: Path)
 
 def _uncounted(*_: object) -> NoReturn:
     pytest.fail("nothing is to be counted")
-
-
-def test_few_estimates_wait_at_once() -> None:
-    """One that waits for a slow address holds a thread that others need: more than a few are refused."""
-    came, is_over = threading.Semaphore(0), threading.Event()
-
-    class SlowSettings:
-        def for_row(self, row: Row) -> Settings:
-            came.release()
-            is_over.wait(20)
-            raise MediaError("web_unreachable", row.id, got="it does not answer")
-
-    costs, row = GenerationCosts(cast("Any", SlowSettings()), "state"), cast("Row", SimpleNamespace(id="r"))
-    with ThreadPoolExecutor(8) as pool:
-        several = [pool.submit(costs.of, row) for _ in range(4)]
-        for _ in several:
-            assert came.acquire(timeout=20)
-        with pytest.raises(RequestError) as refused:
-            costs.of(row)
-        is_over.set()
-    assert status_of(refused.value) == 429
-    with pytest.raises(MediaError):  # there is room again
-        costs.of(row)
 
 
 def _line(name: str, **payload: Any) -> str:
