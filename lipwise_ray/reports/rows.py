@@ -289,6 +289,7 @@ def row_of(record: Json, attempts: int) -> FlatRow:
         "occluded_share": (record.get("occluded") or {}).get("frames"),
         "speaker_certainty": (record.get("speaking") or {}).get("certainty"),
         **{name: fidelity.get(name) for name in (*FIDELITY, *PAIRING)},
+        "faces_compared": fidelity.get("faces"),
         "reused": record.get("reused"),
         "seconds": seconds,
         "frames_per_s": round(rendered / seconds, 2) if rendered and seconds else None,

@@ -169,7 +169,8 @@ class Fidelity:
         identity_distance: Mean cosine distance of the faces' embeddings, 0 for the same face.
         fitted: How the video was brought to the reference's size; absent where it has that.
         lag_s: By so much the video was found to come later than the reference, less than 0 for earlier.
-        compared_s, reference_s: Length of the part that both have, and of the whole reference.
+        compared_s: Length of the part that both have.
+        reference_s: Length of the reference, from the row's `reference_start` on.
         why: The reason for each figure that is None.
     """
 

@@ -163,14 +163,16 @@ class Pairing:
         reference: The reference's address.
         fit: The video's frames on the reference's, or the reason why no pixels were compared.
         size: The size that the video was brought from and to, in words.
-        lag_s: By so much the video comes later.
-        video_s, reference_s: Lengths.
+        start_s: Where the part of the reference begins that the video shows.
+        lag_s: By so much the video comes later than that part.
+        video_s, reference_s: Lengths of the video and of that part.
         is_still: The reference is one image, which is beside every frame.
     """
 
     reference: str
     fit: SizeFit | str
     size: str
+    start_s: float
     lag_s: float
     video_s: float
     reference_s: float
@@ -183,7 +185,7 @@ class Pairing:
             return 0.0
         if self.is_still:
             return self.video_s
-        return max(0.0, min(self.video_s, self.reference_s + self.lag_s) - max(0.0, self.lag_s))
+        return max(0.0, min(self.video_s, self.reference_s + self.lag_s) - max(0.0, self.lag_s - self.start_s))
 
 
 def fidelity_of(pairing: Pairing, absent: Mapping[str, str], totals: Totals) -> Fidelity:

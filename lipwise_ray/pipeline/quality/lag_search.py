@@ -24,22 +24,29 @@ _MOST_IMAGES = 2000
 
 @dataclass(frozen=True, slots=True)
 class PairedVideo:
-    """One of two videos that are compared: the video, and the steps that prepare its frames."""
+    """One of two videos that are compared.
+
+    Attributes:
+        video: The video.
+        recipe: Steps that prepare its frames.
+        start_s: Where the part of it begins that is compared.
+    """
 
     video: Video
     recipe: FrameRecipe
+    start_s: float = 0.0
 
     @property
     def length_s(self) -> float:
-        """Length in seconds."""
+        """Length of the part in seconds."""
         index = self.video.index
-        return float((index.end_pts - int(index.pts[0])) * index.time_base)
+        return float((index.end_pts - int(index.pts[0])) * index.time_base) - self.start_s
 
     @property
     def starts_s(self) -> F64Array:
-        """When each frame is first shown, in seconds after the first one."""
+        """When each frame is first shown, in seconds after the part's start."""
         index = self.video.index
-        return np.asarray((index.pts - int(index.pts[0])) * float(index.time_base), np.float64)
+        return np.asarray((index.pts - int(index.pts[0])) * float(index.time_base), np.float64) - self.start_s
 
 
 def search_lag(
@@ -93,7 +100,7 @@ def _images(
 ) -> TimedImages:
     """Return small images of a stretch, of the part of the frames that both videos show."""
     starts = one.starts_s
-    first, stop = np.searchsorted(starts, [max(0.0, start_s), end_s])
+    first, stop = np.searchsorted(starts, [start_s, end_s])
     numbers = np.arange(first, stop, max(1, -(-(stop - first) // _MOST_IMAGES)))
     small = np.zeros((len(numbers), _WIDTH * _HEIGHT), np.float32)
     order = iter(int(number) for number in numbers)

@@ -99,7 +99,7 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
         protocol = protocol_of(spec, weights, identity["tracks"], dubs=False)  # earlier versions kept none
         return ExamineResult(job_id=job_id, known=replace(recorded, output=shown(spec.video), protocol=protocol))
     job = context.open_video(payload, identity["video"])
-    lag_s = _lag_s(context, job, payload.comparison.reference, identity)
+    lag_s = _lag_s(context, job, payload.comparison, identity)
     if spec.audio:
         file = media.local(spec.audio, identity["audio"])
         records.open_audio(
@@ -130,17 +130,17 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
     return ExamineResult(job_id=job_id, to_do=to_do)
 
 
-def _lag_s(context: TaskContext, job: JobContext, reference: str | None, identity: Identity) -> float:
+def _lag_s(context: TaskContext, job: JobContext, comparison: ReferencePart, identity: Identity) -> float:
     """Return by how many seconds a video comes later than its reference."""
-    if reference is None:
+    if comparison.reference is None:
         return 0.0
-    beside = _beside(context, job, reference, identity)
+    beside = _beside(context, job, comparison.reference, identity)
     if isinstance(beside.fit, str):
         return 0.0
     settings = job.spec.settings
     return search_lag(
         PairedVideo(job.video, recipe_of(settings, job.video)),
-        PairedVideo(beside.video, recipe_of(settings, beside.video)),
+        PairedVideo(beside.video, recipe_of(settings, beside.video), comparison.start_s),
         beside.fit,
         settings.compare.max_lag_s,
         threads=context.threads.decoder,
@@ -186,7 +186,7 @@ def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> Meas
                 beside.video,
                 recipe_of(job.spec.settings, beside.video),
                 beside.fit,
-                payload.comparison.lag_s,
+                payload.comparison.lag_s - payload.comparison.start_s,
                 job.spec.settings.score.compare_hz,
                 models.of(EMBEDDER, request),
                 models.of(INCEPTION, request),
@@ -311,9 +311,10 @@ def _pairing(
         reference=comparison.reference,
         fit=beside.fit,
         size=f"{ours} to {theirs}" if ours != theirs else "",
+        start_s=comparison.start_s,
         lag_s=comparison.lag_s,
         video_s=video_s,
-        reference_s=PairedVideo(beside.video, recipe_of(settings, beside.video)).length_s,
+        reference_s=PairedVideo(beside.video, recipe_of(settings, beside.video), comparison.start_s).length_s,
         is_still=beside.video.info.is_still,
     )
 
@@ -339,7 +340,8 @@ def _sync(weights: Checkpoints, totals: Totals, audio_s: Fraction | None, video_
 
 def _identity(payload: ExaminePayload, media: Media) -> Identity:
     """Return the identity of a video's figures: all that decides them."""
-    spec, weights, reference = payload.row.job, payload.row.weights, payload.comparison.reference
+    spec, weights, comparison = payload.row.job, payload.row.weights, payload.comparison
+    reference, start_s = comparison.reference, comparison.start_s
     settings = spec.settings
     return {
         "evaluation": _VERSION,
@@ -353,6 +355,7 @@ def _identity(payload: ExaminePayload, media: Media) -> Identity:
         "on_error": settings.source.on_error,
         "compare_hz": settings.score.compare_hz if reference else None,
         **({"compare": settings.compare.model_dump(mode="json")} if reference else {}),
+        **({"reference_start_s": start_s} if reference and start_s else {}),
         "weights": evaluated_with(weights),
         "device": payload.row.device,
     }

@@ -27,6 +27,7 @@ PAIRED = Pairing(
     reference="/refs/r.mp4",
     fit=SizeFit(0, 0, Size(64, 48), 1.0, 1.0),
     size="",
+    start_s=0.0,
     lag_s=0.0,
     video_s=2.0,
     reference_s=1.0,
