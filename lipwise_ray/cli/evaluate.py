@@ -32,7 +32,7 @@ class _VideosUnlessNamed(TyperGroup):
 
 app = typer.Typer(
     cls=_VideosUnlessNamed,
-    help="Score finished videos: `evaluate VIDEO...`; or put side by side: two runs (`evaluate compare`), or lip models "
+    help="Score finished videos: `evaluate VIDEO...`; or put side by side: runs (`evaluate compare`), or lip models "
     "(`evaluate sweep`).",
     no_args_is_help=True,
     rich_markup_mode=None,
