@@ -20,7 +20,7 @@ from lipwise_ray.state.sweep_records import SweepFigure, SweepRow
 
 _MOST_SAMPLES, _MOST_MISSING = 12, 500
 _MODEL_HEADS = ("label", "network", "commercial use", "rows", "failed or absent", "frames/s of a worker", "terms")
-_ARROWS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "near 1": "near 1 is best"}
+_ARROWS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "near 1": "1 is best"}
 _SHOWN = ("lse_c", "sync_confidence", "psnr", "sharpness", "identity_distance")
 _FEW_ROWS = 6
 
@@ -79,6 +79,7 @@ class SweepParts:
     labels: Sequence[str]
     model_heads: Sequence[str]
     models: Sequence[Sequence[str]]
+    overall: FigureGroup
     groups: Sequence[FigureGroup]
     samples: Sequence[SampleRow]
     missing: Sequence[Sequence[str]]
@@ -108,12 +109,14 @@ def sweep_page(
     for row in rows:
         by_row.setdefault(row.row_id, {})[row.column] = row
     missing = [row for row in rows if row.status != "done"]
+    overall, *groups = _groups(figures, labels) or [FigureGroup("All rows", ["no row was measured"], [])]
     parts = SweepParts(
         subtitle=f"{manifest}: {len(by_row)} rows by {len(labels)} models; differences are from {labels[0]}",
         labels=labels,
         model_heads=_MODEL_HEADS,
         models=[_model(column, [row for row in rows if row.column == column.label]) for column in columns],
-        groups=_groups(figures, labels),
+        overall=overall,
+        groups=groups,
         samples=[_sample(name, by_row[name], labels, stills, link) for name in _chosen(by_row, len(labels))],
         missing=[[row.row_id, row.column, row.status, row.message or ""] for row in islice(missing, _MOST_MISSING)],
         missing_caption=f"{len(missing)} of {len(rows)}"
