@@ -229,6 +229,7 @@ def _fidelity(result: EvaluationResult) -> str:
         ("SSIM", found.ssim, 3),
         ("FID", found.fid, 1),
         ("identity distance", found.identity_distance, 3),
+        ("mouth distance", found.mouth_distance, 2),
     )
     values = [f"{name} {value:.{digits}f}" for name, value, digits in figures if value is not None]
     paired = pairing_words(found.lag_s, found.compared_s, result.video_s, found.fitted)

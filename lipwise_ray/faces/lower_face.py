@@ -65,7 +65,7 @@ _MIDDLE = np.array(
 LOWER_FACE: F64Array = np.concatenate([_SIDE, _MIDDLE, _SIDE * [-1, 1, 1]])
 """Points of a head's lower half, shape (M, 3): of the image's left side, the middle, the right side."""
 
-_OUTLINE, _CORNER, _UPPER, _LOWER = 10, 10, 4, 5
+_OUTLINE, _CORNER, _CHEEK, _UPPER, _LOWER = 10, 10, 19, 4, 5
 _ON_CHIN = 0.25
 
 
@@ -103,6 +103,14 @@ def lower_face_in(view: F64Array, aspect: float = 1.0) -> F32Array:
 def below_mouth() -> BoolArray:
     """Return a mask of the points that move with the jaw, shape (M,): those lower than the corners of the mouth."""
     return np.asarray(LOWER_FACE[:, 1] > _SIDE[_CORNER, 1])
+
+
+@lru_cache(maxsize=1)
+def outer_lips() -> I64Array:
+    """Return the numbers of the points along the edge of the lips."""
+    side, middle = len(_SIDE), len(_MIDDLE)
+    lip = np.arange(_CORNER, _CHEEK)
+    return np.concatenate([lip, [side + _UPPER, side + _LOWER], side + middle + lip])
 
 
 @lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ _FIGURES = ("lse_d", "lse_c", "sync_distance", "sync_confidence", "offset")
 _SCORES = tuple((f"{name}_{figure}", name, figure) for name in _MEASURES for figure in _FIGURES)
 _NO_SCORES = dict.fromkeys(column for column, _, _ in _SCORES)
 _NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
-FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
+FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance", "mouth_distance")
 """Figures of a video that was compared with a reference."""
 PAIRING = ("lag_s", "compared_s", "reference_s", "fitted")
 """How it was paired with that: see `state.job_result.Fidelity`."""

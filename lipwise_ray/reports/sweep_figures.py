@@ -35,6 +35,7 @@ KINDS: Mapping[str, FigureKind] = {
     "fid": FigureKind("FID of faces", LOWER, 2),
     "kid": FigureKind("KID of faces", LOWER, 4),
     "identity_distance": FigureKind("identity distance", LOWER, 3),
+    "mouth_distance": FigureKind("distance of the lips, % of the eyes'", LOWER, 2),
     "sharpness": FigureKind("sharpness of the mouth", NEAR_ONE, 3),
     "flicker": FigureKind("flicker, levels", LOWER, 3),
     "seconds_a_frame": FigureKind("seconds a frame", LOWER, 4),

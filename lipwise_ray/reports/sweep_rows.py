@@ -11,7 +11,17 @@ from lipwise_ray.reports.rows import RunReport
 from lipwise_ray.state.sweep_records import ColumnKind, SweepRow
 
 _SCORES = ("lse_d", "lse_c", "sync_distance", "sync_confidence")
-_ALIKE = ("psnr", "face_psnr", "ssim", "face_ssim", "identity_distance", "lag_s", "compared_s", "fitted")
+_ALIKE = (
+    "psnr",
+    "face_psnr",
+    "ssim",
+    "face_ssim",
+    "identity_distance",
+    "mouth_distance",
+    "lag_s",
+    "compared_s",
+    "fitted",
+)
 _DIGITS = 4
 
 

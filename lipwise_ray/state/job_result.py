@@ -167,6 +167,7 @@ class Fidelity:
         ssim, face_ssim: The same, up to 1 for equal images.
         fid: Fréchet inception distance of the faces.
         identity_distance: Mean cosine distance of the faces' embeddings, 0 for the same face.
+        mouth_distance: Mean distance of the lips' edges, in hundredths of the distance of the eyes.
         fitted: How the video was brought to the reference's size; absent where it has that.
         lag_s: By so much the video was found to come later than the reference, less than 0 for earlier.
         compared_s: Length of the part that both have.
@@ -186,6 +187,7 @@ class Fidelity:
     face_ssim: Figure | None = None
     fid: Figure | None = None
     identity_distance: Figure | None = None
+    mouth_distance: Maybe[Figure] = None
     fitted: Maybe[str] = None
     lag_s: Maybe[Figure] = None
     compared_s: Maybe[NonNegative] = None

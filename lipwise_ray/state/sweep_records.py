@@ -33,6 +33,7 @@ class SweepRow:
         psnr, face_psnr: Of the luma of whole frames and of faces beside the original, in dB.
         ssim, face_ssim: The same, up to 1.
         identity_distance: Mean cosine distance of the faces from the original person.
+        mouth_distance: Mean distance of the lips' edges from the original ones, in hundredths of that of the eyes.
         sharpness: Edges of the mouths over those of the original ones, 1 for as sharp.
         flicker: Mean flicker of the faces, in levels of 255.
         faces: Faces that were compared with the original.
@@ -67,6 +68,7 @@ class SweepRow:
     ssim: Figure | None = None
     face_ssim: Figure | None = None
     identity_distance: Figure | None = None
+    mouth_distance: Figure | None = None
     sharpness: Figure | None = None
     flicker: Figure | None = None
     faces: Count | None = None

@@ -26,6 +26,7 @@ from lipwise_ray.values import Size
 from tests.conftest import ROOT
 from tests.support.dub import evaluated, run
 from tests.support.embedder import write_embedder
+from tests.support.landmarker import write_landmarker
 
 DEMO = ROOT / "manifests" / "demo"
 FILM, TRUE = DEMO / "presenter.mp4", DEMO / "true" / "presenter.mp4"
@@ -76,6 +77,7 @@ def test_a_video_beside_its_reference(tmp_path: Path, inception_file: Path) -> N
         TINY,
         f"faces.embedder_checkpoint={json.dumps(str(embedder))}",
         f"score.inception_checkpoint={json.dumps(str(inception_file))}",
+        f"faces.landmarks_checkpoint={json.dumps(str(write_landmarker(tmp_path / 'landmarker.onnx', presence='')))}",
         "score.compare_hz=2.0",
     )
     row = {"id": "p", "video": true, "reference": film, "language": "es"}
@@ -112,6 +114,7 @@ def test_a_video_beside_its_reference(tmp_path: Path, inception_file: Path) -> N
     assert told["fid"] == pytest.approx(frechet(*moments), rel=1e-4, abs=1e-4)
     assert told["fid"] > 0
     assert told["why"] == {}
+    assert 0 < told["mouth_distance"] < 20
     (ended,) = (tmp_path / "cut.state").glob("runs/*/report.json")
     overall = json.loads(ended.read_bytes())
     assert (overall["fid"], overall["fid_pictures"]) == (pytest.approx(told["fid"], rel=1e-4), told["faces"])
@@ -128,6 +131,7 @@ def test_a_video_beside_itself(tmp_path: Path) -> None:
         "face_psnr": "the pictures are equal",
         "fid": "inception_fid is not installed: run `lipwise-ray models pull inception_fid`",
         "identity_distance": "sface is not installed: run `lipwise-ray models pull sface`",
+        "mouth_distance": "face_landmarker is not installed: run `lipwise-ray models pull face_landmarker`",
     }
 
 

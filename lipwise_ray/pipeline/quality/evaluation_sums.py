@@ -204,6 +204,7 @@ def fidelity_of(pairing: Pairing, absent: Mapping[str, str], totals: Totals) -> 
         "face_ssim": totals.mean("face_ssim"),
         "fid": totals.spread.distance(),
         "identity_distance": totals.mean("identity"),
+        "mouth_distance": totals.mean("mouth"),
     }
     why = dict(absent)
     none_at_all = "the reference ends before the video's first picture" if square is None else ""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from lipwise_ray.faces.landmarker import FaceLandmarker, face_view
+from lipwise_ray.faces.lower_face import outer_lips
 from lipwise_ray.faces.select import usable_landmarks
 from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
 from lipwise_ray.lipsync.flicker import Flicker
@@ -88,6 +90,7 @@ class Reference:
         rate_hz: Pictures a second that are compared; 0 for every frame.
         embedder: Tells how far the person is from the one there; None where that is not asked.
         inception: Gives features of faces; None where they are not asked for.
+        landmarker: Sees where lips are; None where that is not asked.
     """
 
     video: Video
@@ -97,6 +100,7 @@ class Reference:
     rate_hz: float
     embedder: FaceEmbedder | None
     inception: Inception | None
+    landmarker: FaceLandmarker | None
 
 
 def compare_pictures(
@@ -197,6 +201,9 @@ class _Looking:
                 points = self._points[row], fit.points(self._points[row])
                 who = [embedding(*picture, at, embedder) for picture, at in zip((shown, other), points, strict=True)]
                 self._found.add("identity", 1 - float(who[0] @ who[1]))
+        if self._reference.landmarker is not None:
+            for row in rows:
+                self._found.add("mouth", self._lips_apart(self._reference.landmarker, shown, other, row))
         for ours, theirs in pairs:
             side = min(_MOST_PX, round(max(theirs[2] - theirs[0], theirs[3] - theirs[1])))
             if side >= _LEAST_PX:
@@ -204,6 +211,20 @@ class _Looking:
         is_sample = 0 <= self._sample_from <= number and self._found.sample is None
         if pairs and (is_sample or self._reference.inception is not None):
             self._take_faces(pairs, shown, other, is_sample=is_sample)
+
+    def _lips_apart(self, landmarker: FaceLandmarker, shown: Shown, other: Shown, row: int) -> float | None:
+        """Return how far lips are from those of the reference, in hundredths of the distance of the eyes.
+
+        Both are looked at through one view, so that a head that moved otherwise counts as lips that are elsewhere. None
+        where either shows no face.
+        """
+        assert self._reference is not None  # it gave the landmarker
+        ours = _lips(*shown, self._points[row], landmarker)
+        theirs = _lips(*other, self._reference.fit.points(self._points[row]), landmarker)
+        if ours is None or theirs is None:
+            return None
+        apart_px = float(np.linalg.norm(ours - theirs, axis=1).mean())
+        return 100 * apart_px * landmarker.view.eyes / landmarker.size_px
 
     def _take_faces(
         self, pairs: list[tuple[F32Array, F32Array]], shown: Shown, other: Shown, *, is_sample: bool
@@ -298,6 +319,13 @@ def _read_beside(
 
 def _small(frame: VideoFrame, recipe: FrameRecipe, box: F32Array) -> F32Array:
     return (read_region(frame, recipe.canvas, box_to_shown(box, SMALL_PX), SMALL_PX) @ _LUMA) * np.float32(_PEAK)
+
+
+def _lips(frame: VideoFrame, recipe: FrameRecipe, points: F32Array, landmarker: FaceLandmarker) -> F32Array | None:
+    size_px = landmarker.size_px
+    view = face_view(landmarker.view, points, size_px, recipe.canvas.aspect)
+    found = landmarker(read_region(frame, recipe.canvas, view, size_px))
+    return None if found is None else found[outer_lips()]
 
 
 def _luma_of_face(frame: VideoFrame, recipe: FrameRecipe, box: F32Array, side_px: int) -> F32Array:

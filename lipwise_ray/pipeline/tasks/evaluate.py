@@ -65,6 +65,7 @@ from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.inception import INCEPTION
 from lipwise_ray.roles.judge import JUDGE
+from lipwise_ray.roles.landmarks import LANDMARKS
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
@@ -190,6 +191,7 @@ def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> Meas
                 job.spec.settings.score.compare_hz,
                 models.of(EMBEDDER, request),
                 models.of(INCEPTION, request),
+                models.of(LANDMARKS, request),
             )
     alike = compare_pictures(
         job.video,

@@ -78,7 +78,7 @@ def test_every_figure_that_is_none_says_why() -> None:
     assert found.why["fid"] == "inception_fid is not installed"
     nothing = fidelity_of(PAIRED, {}, _totals())
     assert set(nothing.why.values()) == {"the reference ends before the video's first picture"}
-    assert len(nothing.why) == 6
+    assert len(nothing.why) == 7
 
 
 def test_flicker_is_a_mean_over_all_faces() -> None:
