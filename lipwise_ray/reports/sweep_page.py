@@ -111,7 +111,7 @@ def sweep_page(
     missing = [row for row in rows if row.status != "done"]
     overall, *groups = _groups(figures, labels) or [FigureGroup("All rows", ["no row was measured"], [])]
     parts = SweepParts(
-        subtitle=f"{manifest}: {len(by_row)} rows by {len(labels)} models; differences are from {labels[0]}",
+        subtitle=f"{manifest}; rows: {len(by_row)}; models: {len(labels)}; differences are from {labels[0]}",
         labels=labels,
         model_heads=_MODEL_HEADS,
         models=[_model(column, [row for row in rows if row.column == column.label]) for column in columns],
@@ -134,7 +134,7 @@ def _model(column: ColumnRuns, rows: Sequence[SweepRow]) -> list[str]:
     uses = list(dict.fromkeys(row.commercial for row in done if row.commercial))
     return [
         column.label,
-        column.network or ("other tool's files" if column.kind == "files" else "-"),
+        column.network or ("other tool's files" if column.kind == "files" else "none"),
         ", ".join(uses) or "not known",
         str(len(done)),
         str(len(rows) - len(done)),
@@ -169,7 +169,7 @@ def _notes(lines: Mapping[str, Mapping[str, SweepFigure]]) -> list[str]:
     notes = [one.note for line in lines.values() for one in line.values() if one.note]
     pairs = max((one.pairs for line in lines.values() for one in line.values()), default=0)
     if 0 < pairs < _FEW_ROWS:
-        notes.append(f"{pairs} rows: too few for intervals to be trusted")
+        notes.append(f"rows: {pairs}, too few for intervals to be trusted")
     return list(dict.fromkeys(notes))
 
 

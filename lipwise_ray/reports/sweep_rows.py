@@ -67,7 +67,7 @@ class ColumnRuns:
 
     def _seconds_a_frame(self, row: FlatRow) -> float | None:
         assert self.dubbed is not None  # it has the row
-        busy_s = self.dubbed.rows.detail(row["row"]).stages.get("render")
+        busy_s = sum(self.dubbed.rows.detail(row["row"]).stages.values())  # no model is loaded in them
         return round(busy_s / row["frames"], _DIGITS) if busy_s and row["frames"] else None
 
     def _without(self, row_id: str, status: str, message: str | None, row: FlatRow) -> SweepRow:

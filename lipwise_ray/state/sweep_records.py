@@ -37,7 +37,8 @@ class SweepRow:
         sharpness: Edges of the mouths over those of the original ones, 1 for as sharp.
         flicker: Mean flicker of the faces, in levels of 255.
         faces: Faces that were compared with the original.
-        seconds_a_frame: Busy seconds of a worker for a rendered frame; empty for files.
+        seconds_a_frame: Busy seconds of a worker's stages (decoding, drawing, encoding) for a frame; they may overlap,
+            and models are loaded before. Empty for files.
         lag_s: By so much the video was found to come later than the original.
         compared_s: Length of the part that was compared.
         video_s: Length of the video.
