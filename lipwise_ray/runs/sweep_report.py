@@ -15,7 +15,7 @@ from lipwise_ray.reports.sweep_figures import GroupDistances, figures_of
 from lipwise_ray.reports.sweep_page import sweep_page
 from lipwise_ray.reports.sweep_rows import ColumnRuns
 from lipwise_ray.reports.tables import as_csv
-from lipwise_ray.reports.write import stills_of
+from lipwise_ray.reports.write import samples_of
 from lipwise_ray.runs.sweep import SweepReport
 from lipwise_ray.state.store import Store, open_store
 from lipwise_ray.state.sweep_records import SweepFigure, SweepRow
@@ -48,7 +48,7 @@ def write_sweep(report: SweepReport, manifest: str, folder: Path) -> list[Path]:
     ]
     rows = [row for column in columns for row in column.rows()]
     figures = figures_of(rows, [column.label for column in columns], lambda jobs: _distances(store, columns, jobs))
-    page = sweep_page(manifest, columns, rows, figures, stills_of(store), lambda video: _link(video, folder))
+    page = sweep_page(manifest, columns, rows, figures, samples_of(store), lambda video: _link(video, folder))
     contents = {
         PAGE: page.encode("utf-8", "backslashreplace"),
         ROWS: as_csv([asdict(row) for row in rows], [one.name for one in fields(SweepRow)]),

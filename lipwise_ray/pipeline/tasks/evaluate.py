@@ -211,7 +211,7 @@ def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> Meas
         Measured(at, distances, alike.sums, *features).save(temporary)
         if alike.sample is not None:
             for name, face in zip(("after", "before"), alike.sample, strict=True):
-                context.store.write(layout.still(probed.job_id, name), as_jpeg(face))
+                context.store.write(layout.sample(probed.job_id, name), as_jpeg(face))
         context.store.put_file(key, temporary)
     return MeasureResult()
 
@@ -345,6 +345,7 @@ def _identity(payload: ExaminePayload, media: Media) -> Identity:
     spec, weights, comparison = payload.row.job, payload.row.weights, payload.comparison
     reference, start_s = comparison.reference, comparison.start_s
     settings = spec.settings
+    compare = settings.compare.model_dump(mode="json", exclude_defaults=True)  # ids without it stay
     return {
         "evaluation": _VERSION,
         "video": media.identity(spec.video),
@@ -356,7 +357,7 @@ def _identity(payload: ExaminePayload, media: Media) -> Identity:
         | least_confidence(spec),
         "on_error": settings.source.on_error,
         "compare_hz": settings.score.compare_hz if reference else None,
-        **({"compare": settings.compare.model_dump(mode="json")} if reference else {}),
+        **({"compare": compare} if reference and compare else {}),
         **({"reference_start_s": start_s} if reference and start_s else {}),
         "weights": evaluated_with(weights),
         "device": payload.row.device,
