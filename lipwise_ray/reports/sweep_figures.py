@@ -41,6 +41,8 @@ KINDS: Mapping[str, FigureKind] = {
     "seconds_a_frame": FigureKind("seconds a frame", LOWER, 4),
 }
 _OVER_FACES = ("fid", "kid")
+_MOST_TAGS = 20
+"""A tag may be a row's own, and a distance over faces takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ Distances = Callable[[Sequence[str]], GroupDistances | None]
 
 
 def groups_of(rows: Sequence[SweepRow]) -> dict[str, set[str]]:
-    """Return the ids of rows by group: all, each language, each tag."""
+    """Return the ids of rows by group: all, each language, each of the most frequent tags."""
     languages: dict[str, set[str]] = {}
     tags: dict[str, set[str]] = {}
     for row in rows:
@@ -66,6 +68,8 @@ def groups_of(rows: Sequence[SweepRow]) -> dict[str, set[str]]:
             languages.setdefault(f"language:{row.language}", set()).add(row.row_id)
         for tag in filter(None, row.tags.split(",")):
             tags.setdefault(f"tag:{tag}", set()).add(row.row_id)
+    most = sorted(tags, key=lambda name: (-len(tags[name]), name))[:_MOST_TAGS]
+    tags = {name: tags[name] for name in most}
     named = {name: found[name] for found in (languages, tags) for name in sorted(found)}
     return {ALL: {row.row_id for row in rows}, **named}
 

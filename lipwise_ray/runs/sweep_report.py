@@ -47,7 +47,7 @@ def write_sweep(report: SweepReport, manifest: str, folder: Path) -> list[Path]:
         for one in report.columns
     ]
     rows = [row for column in columns for row in column.rows()]
-    figures = figures_of(rows, [column.label for column in columns], lambda jobs: _distances(store, columns, jobs))
+    figures = figures_of(rows, [column.label for column in columns], _Distances(store, columns))
     page = sweep_page(manifest, columns, rows, figures, samples_of(store), lambda video: _link(video, folder))
     contents = {
         PAGE: page.encode("utf-8", "backslashreplace"),
@@ -64,18 +64,37 @@ def write_sweep(report: SweepReport, manifest: str, folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def _distances(store: Store, columns: Sequence[ColumnRuns], jobs: Sequence[str]) -> GroupDistances | None:
-    chunks = {
-        str(row["job_id"]): int(row["chunks"] or 1)
-        for column in columns
-        if column.evaluated
-        for row in column.evaluated.rows.where("status = 'done'")
-    }
-    found = face_distances(store, {job_id: chunks[job_id] for job_id in jobs})
-    if found is None:
-        return None
-    few = f"FID over {found.faces} faces: below {FEW_FACES} it says more of their number than of the faces"
-    return GroupDistances(found.fid, found.kid, found.faces, few if found.faces < FEW_FACES else None)
+class _Distances:
+    """Gives the distances over the faces of evaluations; groups of the same rows are measured once.
+
+    Args:
+        store: The state.
+        columns: The columns that the evaluations are of.
+    """
+
+    def __init__(self, store: Store, columns: Sequence[ColumnRuns]) -> None:
+        self._store = store
+        self._known: dict[tuple[str, ...], GroupDistances | None] = {}
+        self._chunks = {
+            str(row["job_id"]): int(row["chunks"] or 1)
+            for column in columns
+            if column.evaluated
+            for row in column.evaluated.rows.where("status = 'done'")
+        }
+
+    def __call__(self, jobs: Sequence[str]) -> GroupDistances | None:
+        """Return the distances; None where a record is gone."""
+        key = tuple(sorted(set(jobs)))
+        if key not in self._known:
+            self._known[key] = self._measured(key)
+        return self._known[key]
+
+    def _measured(self, jobs: Sequence[str]) -> GroupDistances | None:
+        found = face_distances(self._store, {job_id: self._chunks[job_id] for job_id in jobs})
+        if found is None:
+            return None
+        few = f"FID over {found.faces} faces: below {FEW_FACES} it says more of their number than of the faces"
+        return GroupDistances(found.fid, found.kid, found.faces, few if found.faces < FEW_FACES else None)
 
 
 def _link(video: str, folder: Path) -> str:

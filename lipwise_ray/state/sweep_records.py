@@ -88,7 +88,7 @@ class SweepFigure:
     """A figure of one column over a group of rows, beside that of the first column.
 
     Attributes:
-        group: ``all``, a language as ``language:de``, or a tag as ``tag:news``.
+        group: ``all``, a language as ``language:de``, or one of the 20 most frequent tags as ``tag:news``.
         column: Label of the column.
         figure: A figure of `SweepRow`; or ``fid`` or ``kid``, the Fréchet and the kernel inception distance over all
             faces of the group.
