@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +158,7 @@ class Sweep:
                 raise SettingsError("bad_usage", f"--files {column.label}={column.folder}", got=happened, do=do)
 
     @contextmanager
-    def _kept_engine(self, rows: int) -> Iterator[None]:
+    def _kept_engine(self, rows: int) -> Generator[None]:
         settings = engine_for(self.source.for_run().engine, rows, is_attended=True)
         problem = EventListener(self.tell, rows).problem
         with early_ray(settings) as early:
