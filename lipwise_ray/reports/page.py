@@ -46,7 +46,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
 
 
 def environment() -> Environment:
-    """Return what renders the templates of pages: texts in them are escaped."""
+    """Renderer of the templates of pages: texts in them are escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(

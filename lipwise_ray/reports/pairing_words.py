@@ -1,4 +1,4 @@
-"""How a video was paired with its reference, in words."""
+"""Pairing of a video with its reference, in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LEAST_S = 0.05
 def pairing_words(
     lag_s: float | None, compared_s: float | None, video_s: float | None, fitted: str | None
 ) -> list[str]:
-    """Return what a reader of the figures must know: a lag, a part that was not compared, another size.
+    """Return sentences that a reader of the figures needs: a lag, a part that was not compared, another size.
 
     Args:
         lag_s: By so much the video comes later.

@@ -38,7 +38,7 @@ _NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
 FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance", "mouth_distance")
 """Figures of a video that was compared with a reference."""
 PAIRING = ("lag_s", "compared_s", "reference_s", "fitted")
-"""How it was paired with that: see `state.job_result.Fidelity`."""
+"""Its pairing with that: see `state.job_result.Fidelity`."""
 LEFT = ("row", "row_id", "output", "status", "code", "message")
 """Columns of a row that did not end."""
 

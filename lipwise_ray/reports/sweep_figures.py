@@ -55,7 +55,7 @@ class GroupDistances:
     note: str | None
 
 
-Distances = Callable[[Sequence[str]], GroupDistances | None]
+DistancesGiver = Callable[[Sequence[str]], GroupDistances | None]
 """Returns the distances of evaluations, by their jobs; None where there are none."""
 
 
@@ -74,7 +74,7 @@ def groups_of(rows: Sequence[SweepRow]) -> dict[str, set[str]]:
     return {ALL: {row.row_id for row in rows}, **named}
 
 
-def figures_of(rows: Sequence[SweepRow], columns: Sequence[str], distances: Distances) -> list[SweepFigure]:
+def figures_of(rows: Sequence[SweepRow], columns: Sequence[str], distances: DistancesGiver) -> list[SweepFigure]:
     """Return the figures of each group, column by column; columns after the first with their difference from it.
 
     Args:
@@ -138,7 +138,7 @@ def _mean(
 
 
 def _over_faces(
-    group: str, label: str, rows: Sequence[SweepRow], distances: Distances
+    group: str, label: str, rows: Sequence[SweepRow], distances: DistancesGiver
 ) -> Iterator[tuple[str, SweepFigure]]:
     measured = [row for row in rows if row.job_id and row.faces]
     found = distances([str(row.job_id) for row in measured]) if measured else None

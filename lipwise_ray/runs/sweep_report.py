@@ -47,7 +47,7 @@ def write_sweep(report: SweepReport, manifest: str, folder: Path) -> list[Path]:
         for one in report.columns
     ]
     rows = [row for column in columns for row in column.rows()]
-    figures = figures_of(rows, [column.label for column in columns], _Distances(store, columns))
+    figures = figures_of(rows, [column.label for column in columns], _KeptDistances(store, columns))
     page = sweep_page(manifest, columns, rows, figures, samples_of(store), lambda video: _link(video, folder))
     contents = {
         PAGE: page.encode("utf-8", "backslashreplace"),
@@ -64,7 +64,7 @@ def write_sweep(report: SweepReport, manifest: str, folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-class _Distances:
+class _KeptDistances:
     """Gives the distances over the faces of evaluations; groups of the same rows are measured once.
 
     Args:

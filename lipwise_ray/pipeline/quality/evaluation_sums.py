@@ -157,7 +157,7 @@ def sharpness_of(totals: Totals) -> SharpnessMeans | None:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """How a video was paired with its reference.
+    """Pairing of a video with its reference.
 
     Attributes:
         reference: The reference's address.

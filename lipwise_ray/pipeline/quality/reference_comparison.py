@@ -213,7 +213,7 @@ class _Looking:
             self._take_faces(pairs, shown, other, is_sample=is_sample)
 
     def _lips_apart(self, landmarker: FaceLandmarker, shown: Shown, other: Shown, row: int) -> float | None:
-        """Return how far lips are from those of the reference, in hundredths of the distance of the eyes.
+        """Return the distance of lips from those of the reference, in hundredths of the distance of the eyes.
 
         Both are looked at through one view, so that a head that moved otherwise counts as lips that are elsewhere. None
         where either shows no face.

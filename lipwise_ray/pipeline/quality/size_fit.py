@@ -62,7 +62,7 @@ class SizeFit:
 
 
 def size_fit(video: Canvas, reference: Canvas, fit: Fit) -> SizeFit | str:
-    """Return how a video's frames lie on its reference's; or the reason why they cannot be compared.
+    """Return the place of a video's frames on its reference's; or the reason why they cannot be compared.
 
     Args:
         video: Its canvas.
