@@ -181,8 +181,9 @@ def _cell(one: SweepFigure | None, digits: int) -> Cell:
     if one.difference is None:
         return Cell(number(one.mean, digits))
     bounds = f"{one.low:+.{digits}f} to {one.high:+.{digits}f}" if one.low is not None and one.high is not None else ""
-    mark = " *" if one.is_clear else ""
-    return Cell(number(one.mean, digits), f"{one.difference:+.{digits}f}{mark}", bounds, one.is_clear)
+    is_clear = one.is_clear and one.pairs >= _FEW_ROWS
+    mark = " *" if is_clear else ""
+    return Cell(number(one.mean, digits), f"{one.difference:+.{digits}f}{mark}", bounds, is_clear)
 
 
 def _chosen(by_row: Mapping[str, Mapping[str, SweepRow]], columns: int) -> list[str]:
