@@ -16,7 +16,8 @@ from lipwise_ray.values import F32Array
 FEW_FACES = 500
 """Below so many the Fréchet distance says more of their number than of the faces."""
 
-_MOST_KEPT = 10_000
+_MOST_KEPT = 4000
+"""Pairs of faces: their features take 16 KiB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class FaceDistances:
 
     Attributes:
         fid: Fréchet inception distance; None for fewer than two faces.
-        kid: Kernel inception distance, over at most 10,000 faces taken evenly.
+        kid: Kernel inception distance, over at most 4,000 faces taken evenly.
         faces: Number of faces on either side.
     """
 
