@@ -44,7 +44,7 @@ class PairedVideo:
 
     @property
     def starts_s(self) -> F64Array:
-        """When each frame is first shown, in seconds after the part's start."""
+        """Time at which each frame is first shown, in seconds after the part's start, shape (N,)."""
         index = self.video.index
         return np.asarray((index.pts - int(index.pts[0])) * float(index.time_base), np.float64) - self.start_s
 
@@ -72,7 +72,7 @@ def search_lag(
         salvage: Work with what decodes.
         on_frame: Called for every frame.
     """
-    if not max_lag_s or video.video.info.is_still or reference.video.info.is_still:
+    if not max_lag_s or video.video.is_still or reference.video.is_still:
         return 0.0
     whole = SizeFit(0, 0, video.recipe.canvas.shown_size, 1.0, 1.0)
     step_s = 1 / float(max(video.video.index.mean_rate, reference.video.index.mean_rate))
