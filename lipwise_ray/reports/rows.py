@@ -37,7 +37,7 @@ _NO_SCORES = dict.fromkeys(column for column, _, _ in _SCORES)
 _NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
 FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance", "mouth_distance")
 """Figures of a video that was compared with a reference."""
-PAIRING = ("lag_s", "compared_s", "reference_s", "fitted")
+PAIRING = ("lag_s", "compared_s", "reference_s")
 """Its pairing with that: see `state.job_result.Fidelity`."""
 LEFT = ("row", "row_id", "output", "status", "code", "message")
 """Columns of a row that did not end."""
@@ -289,6 +289,7 @@ def row_of(record: Json, attempts: int) -> FlatRow:
         "occluded_share": (record.get("occluded") or {}).get("frames"),
         "speaker_certainty": (record.get("speaking") or {}).get("certainty"),
         **{name: fidelity.get(name) for name in (*FIDELITY, *PAIRING)},
+        "fitted_size": fidelity.get("fitted"),
         "faces_compared": fidelity.get("faces"),
         "reused": record.get("reused"),
         "seconds": seconds,

@@ -24,7 +24,7 @@ _FAR_OFF = 3
 """Offsets from this on, in frames, are called wrong; SyncNet itself may be off by one. None of other scorers is: they
 may know nothing of such faces."""
 
-_PAIRED = ("lag_s", "compared_s", "video_s", "fitted")
+_PAIRED = ("lag_s", "compared_s", "video_s", "fitted_size")
 _LSE, _OTHER = ("lse_c", "lse_d"), ("sync_confidence", "sync_distance")
 _FIGURE_NAMES = {_LSE: ("LSE-C", "LSE-D"), _OTHER: ("sync confidence", "sync distance")}
 
