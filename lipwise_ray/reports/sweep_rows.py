@@ -20,7 +20,7 @@ _ALIKE = (
     "mouth_distance",
     "lag_s",
     "compared_s",
-    "fitted",
+    ,
 )
 _DIGITS = 4
 
@@ -96,6 +96,7 @@ class ColumnRuns:
             **{name: row[f"after_{name}"] for name in _SCORES},
             off_sync=None if offset is None else abs(offset),
             **{name: row[name] for name in _ALIKE},
+            fitted=row["fitted_size"],
             sharpness=row["sharpness"],
             flicker=row["flicker_dubbed"],
             faces=row["faces_compared"],

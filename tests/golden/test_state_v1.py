@@ -51,7 +51,7 @@ LATER = {
     "settings.marking.watermark_detector_checkpoint",
     "settings.compare",
     *(f"settings.compare.{key}" for key in ("fit", "max_lag_s")),
-    *("compared_s", "lag_s", "reference_s", "fitted", "mouth_distance", "faces_compared"),
+    *("compared_s", "lag_s", "reference_s", "fitted_size", "mouth_distance", "faces_compared"),
     *(f"fidelity.{key}" for key in ("compared_s", "lag_s", "reference_s", "why.mouth_distance")),
     *(f"result.fidelity.{key}" for key in ("compared_s", "lag_s", "reference_s", "why.mouth_distance")),
 }
