@@ -20,7 +20,6 @@ _ALIKE = (
     "mouth_distance",
     "lag_s",
     "compared_s",
-    ,
 )
 _DIGITS = 4
 
