@@ -8,7 +8,7 @@ from lipwise_ray.version import __version__ as __version__
 TYPE_CHECKING = False  # as `typing` has it, which would be looked for beside the footage: see `__main__`
 
 if TYPE_CHECKING:
-    from lipwise_ray.api import dub, evaluate, nightly, submit
+    from lipwise_ray.api import dub, evaluate, nightly, submit, sweep
     from lipwise_ray.credentials.claim import UsedModel
     from lipwise_ray.credentials.verification import FileCredentials, SignedAction, SignedIngredient, verify
     from lipwise_ray.errors import (
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         RunStarted,
     )
     from lipwise_ray.runs.report import Report
+    from lipwise_ray.runs.sweep import SweepReport, SweptColumn
     from lipwise_ray.settings.model import Settings
     from lipwise_ray.state.row_outcome import RowOutcome
 
@@ -109,6 +110,8 @@ __all__ = [
     "StateError",
     "StorageError",
     "StreamFacts",
+    "SweepReport",
+    "SweptColumn",
     "SyncFacts",
     "TransientError",
     "Unusable",
@@ -121,6 +124,7 @@ __all__ = [
     "load_settings",
     "nightly",
     "submit",
+    "sweep",
     "verify",
 ]
 
@@ -130,6 +134,7 @@ _HOMES = {
         "evaluate",
         "nightly",
         "submit",
+        "sweep",
     ),
     "lipwise_ray.credentials.claim": ("UsedModel",),
     "lipwise_ray.credentials.verification": (
@@ -176,6 +181,7 @@ _HOMES = {
         "RunStarted",
     ),
     "lipwise_ray.runs.report": ("Report",),
+    "lipwise_ray.runs.sweep": ("SweepReport", "SweptColumn"),
     "lipwise_ray.errors": (
         "AudioError",
         "DisconnectedError",

@@ -14,6 +14,7 @@ from pathlib import Path
 from lipwise_ray.errors import EngineError, OutputError, SettingsError
 from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.manifest.manifest import Manifest
+from lipwise_ray.runs.compared_models import files_columns, model_columns
 from lipwise_ray.runs.costs import read_prices
 from lipwise_ray.runs.load_settings import EngineKind, LoadedSettings, loaded
 from lipwise_ray.runs.night_record import NightRecord, not_started
@@ -24,6 +25,8 @@ from lipwise_ray.runs.run_inputs import local_folder, out_address, read_evaluati
 from lipwise_ray.runs.run_request import check_fraction, request_for
 from lipwise_ray.runs.run_rows import RowsRunner, error_of
 from lipwise_ray.runs.single_row import single_row
+from lipwise_ray.runs.sweep import Sweep, SweepReport
+from lipwise_ray.runs.sweep_report import write_sweep
 from lipwise_ray.settings.layers import preset_names
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.row_outcome import RowOutcome
@@ -226,6 +229,53 @@ def evaluate(
     recorded_request = request or request_for("evaluate", files, source, references=beside, fail_above=fail_above)
     runner = RowsRunner(source, models, logged(progress), stop)
     return runner.end(runner.evaluate(rows, str(out), state_root, recorded_request), folder)
+
+
+def sweep(
+    manifest: StrPath,
+    lip_models: str | Sequence[str],
+    *,
+    files: Sequence[str] = (),
+    out: StrPath = "sweep",
+    state: StrPath | None = None,
+    settings: Settings | LoadedSettings | None = None,
+    engine: EngineKind | None = None,
+    models: StrPath | None = None,
+    progress: ProgressCallback = ignore,
+    stop: Callable[[], bool] = never,
+) -> SweepReport:
+    """Dub a manifest with several lip models in one state, and put their videos side by side. Goes on as `submit` does.
+
+    Args:
+        manifest: As for `submit`.
+        lip_models: ``[LABEL=]NAME`` of the registry, ``[LABEL=]FILE`` of weights, or ``[LABEL=]NAME@FILE`` each; or one
+            text of them between commas. Others are compared with the first.
+        files: Further columns, ``LABEL=FOLDER`` each: other tools' videos of the rows, named as the outputs or after
+            the rows' ids.
+        out: Folder for comparison.html, rows.csv and summary.csv, and for the outputs where `paths.out` names none.
+        state: As for `evaluate`.
+        settings: As for `submit`; of all models.
+        engine: As for `submit`.
+        models: As for `submit`.
+        progress: As for `submit`; runs follow one another.
+        stop: As for `submit`.
+
+    Returns:
+        The runs, and the page.
+
+    Raises:
+        ManifestError: The manifest cannot be used as a whole.
+        OutputError: The folder cannot be written.
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+        StorageError: A disk or store refused.
+    """
+    source, folder = loaded(settings, engine), local_folder(str(out))
+    columns = [*model_columns(lip_models), *files_columns(files)]
+    out_root = out_address(None if source.for_run().paths.out else str(out), source.for_run(), str(manifest))
+    state_root = state_address(_text(state), source.for_run(), out_root)
+    found = Sweep(str(manifest), source, out_root, state_root, models, logged(progress), stop).run(columns)
+    page, *_ = write_sweep(found, Path(str(manifest)).name, folder)
+    return replace(found, page=str(page))
 
 
 def nightly(

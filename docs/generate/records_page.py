@@ -1,4 +1,4 @@
-"""The records that other programs read: fields of `result.json`, `events.jsonl` and `report.json`."""
+"""The records that other programs read: of runs, and of comparisons of lip models."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _WHERE = {
     "result.json": "One for each finished job: `STATE/jobs/JOB/result.json`.",
     "events.jsonl": "What happened in a run, a JSON object a line: `STATE/runs/RUN/events.jsonl`.",
     "report.json": "The end of a run: `STATE/runs/RUN/report.json`.",
+    "rows.csv": "A line for each row and model of `evaluate sweep`: `OUT/rows.csv`. Empty cells are null.",
+    "summary.csv": "A line for each group, model and figure of `evaluate sweep`: `OUT/summary.csv`.",
 }
 
 
@@ -33,9 +35,12 @@ def page() -> str:
             f"## {name}\n\n{where} Schema: `lipwise_ray/state/{FOLDER.name}/{name.split('.')[0]}.schema.json`.\n\n"
         )
         parts.append(f"It is one of: {', '.join(firsts)}.\n\n" if firsts else "")
-        ours = [title for title in schema["$defs"] if link(title) in firsts]
-        for title in dict.fromkeys([*ours, *schema["$defs"]]):
-            parts += _record(title, schema["$defs"][title])
+        records = schema.get("$defs", {})
+        ours = [title for title in records if link(title) in firsts]
+        for title in dict.fromkeys([*ours, *records]):
+            parts += _record(title, records[title])
+        if "properties" in schema:
+            parts += _fields(schema)
     return "".join(parts)
 
 
@@ -43,8 +48,12 @@ def _record(title: str, schema: Mapping[str, Any]) -> Iterator[str]:
     if "properties" not in schema:
         return
     text = schema.get("description", "")
-    about = dict(attributes(text))
     yield f"### {title}\n\n{prose(text.partition(chr(10) * 2)[0])}\n\n"
+    yield from _fields(schema)
+
+
+def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
+    about = dict(attributes(schema.get("description", "")))
     needed = set(schema.get("required", []))
     rows = [
         [

@@ -32,7 +32,8 @@ class _VideosUnlessNamed(TyperGroup):
 
 app = typer.Typer(
     cls=_VideosUnlessNamed,
-    help="Score finished videos: `evaluate VIDEO...`; or put two runs side by side: `evaluate compare`.",
+    help="Score finished videos: `evaluate VIDEO...`; or put side by side: runs (`evaluate compare`), or lip models "
+    "(`evaluate sweep`).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -89,6 +90,60 @@ def videos(
             stop=stop,
             request=request,
         )
+    raise typer.Exit(report.code_above(fail_above))
+
+
+@app.command("sweep")
+def sweep(
+    manifest: setup.ManifestFile,
+    *,
+    models: Annotated[
+        str,
+        typer.Option(
+            "--models",
+            help="Two or more, between commas: a name of the registry, LABEL=NAME, LABEL=FILE or LABEL=NAME@FILE.",
+            metavar="A,B,C",
+        ),
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--files", help="Another tool's videos of the rows as a further column; repeated.", metavar="LABEL=FOLDER"
+        ),
+    ] = None,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    preset: setup.Preset = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for comparison.html, tables and outputs.")] = Path("sweep"),
+    state: setup.State = None,
+    address: setup.Address = None,
+    workers: setup.Workers = None,
+    fail_above: setup.FailAbove = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
+) -> None:
+    """Dub a manifest with several lip models, and put them side by side: figures, intervals, samples, terms.
+
+    Faces, audio and original lips are looked at once. Run it again to go on after a stop.
+    """
+    stop = StopFlag()  # loading takes seconds
+    from lipwise_ray.cli.progress import show
+
+    settings = lipwise_ray.load_settings(
+        preset, job=job, assignments=assignments or [], address=address, workers=workers
+    )
+    with show(stop, as_json=as_json) as display:
+        report = lipwise_ray.sweep(
+            manifest,
+            models,
+            files=files or (),
+            out=out,
+            state=state,
+            settings=settings,
+            models=setup.models_folder(),
+            progress=display,
+            stop=stop,
+        )
+    typer.echo(f"comparison: {report.page}", err=as_json)
     raise typer.Exit(report.code_above(fail_above))
 
 

@@ -18,6 +18,7 @@ from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.cli.terminal import raw_of
 from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.printable import on_one_line, printable
+from lipwise_ray.reports.pairing_words import pairing_words
 from lipwise_ray.runs.progress_events import (
     Event,
     ManifestRead,
@@ -31,7 +32,7 @@ from lipwise_ray.runs.progress_events import (
 )
 from lipwise_ray.runs.remaining_time import RemainingTime
 from lipwise_ray.state.attempts import CHECK
-from lipwise_ray.state.job_result import DubResult, EvaluationResult, Fidelity, RowFailure, SyncScore, SyncScores
+from lipwise_ray.state.job_result import DubResult, EvaluationResult, RowFailure, SyncScore, SyncScores
 from lipwise_ray.storage.redact import redact, scrub
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Display:
             note = f", {bare} without a face" if bare else ""
             original, notes = (result.original_chunks, result.notes) if isinstance(result, DubResult) else (None, None)
             note += f", {len(original)} chunks in quarantine show their original lips" if original else ""
-            note += _sync(result.sync) + (_fidelity(result.fidelity) if isinstance(result, EvaluationResult) else "")
+            note += _sync(result.sync) + (_fidelity(result) if isinstance(result, EvaluationResult) else "")
             is_to_check = result.gate is not None and result.gate.verdict == CHECK
             self.checks += is_to_check
             note += "".join(f"; {reason}" for reason in (result.gate.reasons if result.gate else ()))
@@ -218,8 +219,9 @@ def _sync(scores: SyncScores | None) -> str:
     return f"; {', '.join(values)} by {scores.judge}"
 
 
-def _fidelity(found: Fidelity | None) -> str:
+def _fidelity(result: EvaluationResult) -> str:
     """Return the likeness of a video to its reference in words, nothing where it had none."""
+    found = result.fidelity
     if found is None:
         return ""
     figures = (
@@ -227,10 +229,15 @@ def _fidelity(found: Fidelity | None) -> str:
         ("SSIM", found.ssim, 3),
         ("FID", found.fid, 1),
         ("identity distance", found.identity_distance, 3),
+        ("mouth distance", found.mouth_distance, 2),
     )
     values = [f"{name} {value:.{digits}f}" for name, value, digits in figures if value is not None]
-    missing = [f"no {name}: {why}" for name, why in found.why.items()]
-    return "".join(f"; {word}" for word in [", ".join(values), *missing] if word)
+    paired = pairing_words(found.lag_s, found.compared_s, result.video_s, found.fitted)
+    reasons: dict[str, list[str]] = {}
+    for name, why in found.why.items():
+        reasons.setdefault(why, []).append(name)
+    missing = [f"no {', '.join(names)}: {why}" for why, names in reasons.items()]
+    return "".join(f"; {word}" for word in [", ".join(values), *paired, *missing] if word)
 
 
 class BarDisplay(Display):

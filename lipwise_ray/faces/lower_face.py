@@ -81,7 +81,7 @@ _TRIANGLES = np.array(_CORNERS.split(), np.int64).reshape(-1, 3)
 third of a second to load, of a worker's first frame.
 """
 
-_OUTLINE, _CORNER, _UPPER, _LOWER = 10, 10, 4, 5
+_OUTLINE, _CORNER, _CHEEK, _UPPER, _LOWER = 10, 10, 19, 4, 5
 _ON_CHIN = 0.25
 
 
@@ -116,6 +116,14 @@ def lower_face_in(view: F64Array, aspect: float = 1.0) -> F32Array:
 def below_mouth() -> BoolArray:
     """Return a mask of the points that move with the jaw, shape (M,): those lower than the corners of the mouth."""
     return np.asarray(LOWER_FACE[:, 1] > _SIDE[_CORNER, 1])
+
+
+@lru_cache(maxsize=1)
+def outer_lips() -> I64Array:
+    """Return the numbers of the points along the edge of the lips."""
+    side, middle = len(_SIDE), len(_MIDDLE)
+    lip = np.arange(_CORNER, _CHEEK)
+    return np.concatenate([lip, [side + _UPPER, side + _LOWER], side + middle + lip])
 
 
 @lru_cache(maxsize=1)

@@ -32,6 +32,7 @@ class RowFacts:
         tells_apart: People are told apart by their faces, where something can.
         seeks_speaker: Whose lips move decides who is dubbed.
         has_portraits: A portrait does.
+        is_evaluated: It is a finished video that is measured, not one to be dubbed.
         has_reference: It is compared with another video.
         has_text: Speech is made for it.
         keeps_background: What its video's own audio holds beside voices is kept.
@@ -41,6 +42,7 @@ class RowFacts:
     tells_apart: bool = False
     seeks_speaker: bool = False
     has_portraits: bool = False
+    is_evaluated: bool = False
     has_reference: bool = False
     has_text: bool = False
     keeps_background: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -11,6 +12,9 @@ from lipwise_ray.reports.report_links import NO_LINKS
 from lipwise_ray.reports.report_parts import ROW_HEADS, Costs, in_clauses, line_of, parts_of
 from lipwise_ray.reports.rows import RunReport
 from lipwise_ray.reports.worst_first import Stills
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _MOST_LISTED = 1000
 
@@ -24,25 +28,33 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         costs: What GPU seconds cost; left out without it.
     """
     whole = len(report.rows)
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=f"lipwise-ray {report.run.run_id}",
+            parts=parts_of(report, stills, costs, _MOST_LISTED),
+            in_clauses=in_clauses,
+            links=NO_LINKS,
+            row_heads=ROW_HEADS,
+            rows=[line_of(row) for row in islice(report.rows, _MOST_LISTED)],
+            rows_caption=f"The first {_MOST_LISTED} of {whole} rows; results.csv has all"
+            if whole > _MOST_LISTED
+            else "In the manifest's order",
+        )
+    )
+
+
+def environment() -> Environment:
+    """Renderer of the templates of pages: texts in them are escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("lipwise_ray.reports", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         finalize=_plain,
-    )
-    return environment.get_template("report.html.jinja").render(
-        title=f"lipwise-ray {report.run.run_id}",
-        parts=parts_of(report, stills, costs, _MOST_LISTED),
-        in_clauses=in_clauses,
-        links=NO_LINKS,
-        row_heads=ROW_HEADS,
-        rows=[line_of(row) for row in islice(report.rows, _MOST_LISTED)],
-        rows_caption=f"The first {_MOST_LISTED} of {whole} rows; results.csv has all"
-        if whole > _MOST_LISTED
-        else "In the manifest's order",
     )
 
 

@@ -35,8 +35,10 @@ _FIGURES = ("lse_d", "lse_c", "sync_distance", "sync_confidence", "offset")
 _SCORES = tuple((f"{name}_{figure}", name, figure) for name in _MEASURES for figure in _FIGURES)
 _NO_SCORES = dict.fromkeys(column for column, _, _ in _SCORES)
 _NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
-FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
+FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance", "mouth_distance")
 """Figures of a video that was compared with a reference."""
+PAIRING = ("lag_s", "compared_s", "reference_s")
+"""Its pairing with that: see `state.job_result.Fidelity`."""
 LEFT = ("row", "row_id", "output", "status", "code", "message")
 """Columns of a row that did not end."""
 
@@ -286,7 +288,9 @@ def row_of(record: Json, attempts: int) -> FlatRow:
         "texture": sharpness.get("texture"),
         "occluded_share": (record.get("occluded") or {}).get("frames"),
         "speaker_certainty": (record.get("speaking") or {}).get("certainty"),
-        **{name: fidelity.get(name) for name in FIDELITY},
+        **{name: fidelity.get(name) for name in (*FIDELITY, *PAIRING)},
+        "fitted_size": fidelity.get("fitted"),
+        "faces_compared": fidelity.get("faces"),
         "reused": record.get("reused"),
         "seconds": seconds,
         "frames_per_s": round(rendered / seconds, 2) if rendered and seconds else None,

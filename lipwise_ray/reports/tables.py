@@ -114,7 +114,7 @@ class ParquetTable:
 
 def _column_types() -> dict[str, str]:
     """Return the report's columns in their order, with Arrow's names of their types."""
-    whole = {"row", "frames", "faces_doubtful", "attempts", "renderings", "chunks", "original_chunks"}
+    whole = {"row", "frames", "faces_doubtful", "faces_compared", "attempts", "renderings", "chunks", "original_chunks"}
     flags = {"reused"}
     figures = (
         "_s",

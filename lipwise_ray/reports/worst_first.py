@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from lipwise_ray.reports import charts
 from lipwise_ray.reports.figures import number, percent
+from lipwise_ray.reports.pairing_words import pairing_words
 from lipwise_ray.reports.row_sheet import FlatRow, RowDetail, RowSheet
 from lipwise_ray.state.job_result import FailedAttempt, MeasuredAttempt
 
@@ -23,6 +24,7 @@ _FAR_OFF = 3
 """Offsets from this on, in frames, are called wrong; SyncNet itself may be off by one. None of other scorers is: they
 may know nothing of such faces."""
 
+_PAIRED = ("lag_s", "compared_s", "video_s", "fitted_size")
 _LSE, _OTHER = ("lse_c", "lse_d"), ("sync_confidence", "sync_distance")
 _FIGURE_NAMES = {_LSE: ("LSE-C", "LSE-D"), _OTHER: ("sync confidence", "sync distance")}
 
@@ -133,4 +135,5 @@ def _verdict(row: FlatRow) -> tuple[str, bool]:
         for key, name, digits in (("psnr", "PSNR", 1), ("ssim", "SSIM", 3), ("fid", "FID", 1))
         if row[key] is not None
     )
+    alike += "".join(f", {word}" for word in pairing_words(*(row[key] for key in _PAIRED)))
     return f"{check}{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}{alike}", is_bad or _is_far_off(row)

@@ -95,6 +95,16 @@ def stills_of(store: Store) -> Stills:
     return stills
 
 
+def samples_of(store: Store) -> Stills:
+    """Return the images of a state's evaluated videos, by their jobs: the reference's face, and the video's."""
+
+    def samples(job_id: str) -> tuple[bytes, bytes] | None:
+        before, after = (store.read(layout.sample(job_id, name)) for name in ("before", "after"))
+        return (before, after) if before and after else None
+
+    return samples
+
+
 def write_files(report: RunReport, stills: Stills, folder: Path, costs: Costs | None = None) -> list[Path]:
     """Write a report's page and tables into a folder, and return their paths, by `file_names`.
 

@@ -1,11 +1,11 @@
-"""The network that sees where jaws end."""
+"""The network that sees where jaws end, and lips."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement, Wanted, where_installed
+from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement, RowFacts, Wanted, where_installed
 from lipwise_ray.roles.lipsync import PASSTHROUGH
 from lipwise_ray.settings.model import Settings
 
@@ -30,6 +30,13 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[FaceLandmarker]
     return ModelRecipe((checkpoint,), make)
 
 
+def _is_needed(settings: Settings, row: RowFacts) -> bool:
+    """Tell whether masks follow jaws; or whether mouths are compared with a reference's."""
+    if row.is_evaluated:
+        return row.has_reference
+    return settings.composite.mask == "face" and settings.lipsync.model != PASSTHROUGH
+
+
 def _requirement(settings: Settings, machines: Machines) -> Requirement:
     file = settings.faces.landmarks_checkpoint
     if file is None:
@@ -47,8 +54,10 @@ LANDMARKS = ModelRole(
     load=_load,
     order=34,
     in_job_id=InId.HASH_WHERE_USED,
-    needed=lambda settings, _: settings.composite.mask == "face" and settings.lipsync.model != PASSTHROUGH,
+    needed=_is_needed,
     may_be_none=True,
     auto=where_installed(_TASK, "masks are a typical face's", package="ai_edge_litert", extra="landmarks"),
     requirement=_requirement,
+    evaluates=True,
+    figure="mouth_distance",
 )

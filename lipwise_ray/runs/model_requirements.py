@@ -184,6 +184,7 @@ class ModelRequirements:
             check_fidelity(row.where)
         facts = RowFacts(
             needs_detector=needs_detector(rules_of((), settings), row.tracks),
+            is_evaluated=True,
             has_reference=row.reference is not None,
         )
         found: list[ModelRole[Any]] = []

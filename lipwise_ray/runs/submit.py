@@ -351,6 +351,7 @@ def evaluate(
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
     request: Request | None = None,
+    release: EngineRelease = close,
 ) -> Report:
     """Evaluate every row of a manifest; the arguments are `work_through`'s, only that figures go to `out`.
 
@@ -369,6 +370,7 @@ def evaluate(
         listener=listener,
         stop=stop,
         request=request,
+        release=release,
     )
     store = open_store(state)
     rows = (typed(as_json(data), EvaluationResult) for data in store.read_all(store.names(layout.rows(report.run_id))))

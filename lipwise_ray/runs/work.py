@@ -245,7 +245,7 @@ class Evaluation:
             tenant=row.tenant,
             base=RowPart(_spec(row, settings, ""), checkpoints, run.device),
             gate=settings.gate,
-            comparison=ReferencePart(row.reference, absent),
+            comparison=ReferencePart(row.reference, absent, start_s=row.reference_start_s),
         )
 
     def part(self, row: Row, settings: Settings, checkpoints: Checkpoints, run: RunFacts) -> None:

@@ -1,7 +1,7 @@
 """Run settings: TOML sections, strict. Defaults are the `quality` preset.
 
 The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`, `mix` and
-`encode.audio` in `sound`, `lipsync` in `lipsync`, `service` in `service`.
+`encode.audio` in `sound`, `compare`, `lipsync` and `service` in modules of their names.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from lipwise_ray.settings.compare import CompareSettings
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
 from lipwise_ray.settings.lipsync import LipsyncSettings
 from lipwise_ray.settings.marking import MarkingSettings
@@ -21,7 +22,8 @@ from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
 _MOST_FRAMES_A_SECOND = 240
 _DECIDE_NOTHING = [
-    *("engine", "paths", "limits", "manifest", "service", "score", "gate", "asr", "diarise", "tts", "mix", "marking"),
+    *("engine", "paths", "limits", "manifest", "service"),
+    *("score", "compare", "gate", "asr", "diarise", "tts", "mix", "marking"),
 ]
 """Sections that are no part of a job's id by themselves: texts count by their speech, the mix where there is a
 background, a sign where frames show it; whoever signs a file changes no packet of it."""
@@ -327,6 +329,7 @@ class Settings(Section):
     composite: CompositeSettings = CompositeSettings()
     restore: RestoreSettings = RestoreSettings()
     score: ScoreSettings = ScoreSettings()
+    compare: CompareSettings = CompareSettings()
     gate: GateSettings = GateSettings()
     asr: AsrSettings = AsrSettings()
     diarise: DiariseSettings = DiariseSettings()

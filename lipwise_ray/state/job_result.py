@@ -162,11 +162,16 @@ class Fidelity:
     Attributes:
         reference: The reference's address.
         pictures, faces: Numbers of frames and of faces compared.
-        after_its_end: Frames that the reference is too short for.
+        after_its_end: Frames beside which the reference has none: after its end, or before its start.
         psnr, face_psnr: Of the luma of whole frames and of faces, in dB.
         ssim, face_ssim: The same, up to 1 for equal images.
         fid: Fréchet inception distance of the faces.
         identity_distance: Mean cosine distance of the faces' embeddings, 0 for the same face.
+        mouth_distance: Mean distance of the lips' edges, in hundredths of the distance of the eyes.
+        fitted: How the video was brought to the reference's size; absent where it has that.
+        lag_s: By so much the video was found to come later than the reference, less than 0 for earlier.
+        compared_s: Length of the part that both have.
+        reference_s: Length of the reference, from the row's `reference_start` on.
         why: The reason for each figure that is None.
     """
 
@@ -182,6 +187,11 @@ class Fidelity:
     face_ssim: Figure | None = None
     fid: Figure | None = None
     identity_distance: Figure | None = None
+    mouth_distance: Maybe[Figure] = None
+    fitted: Maybe[str] = None
+    lag_s: Maybe[Figure] = None
+    compared_s: Maybe[NonNegative] = None
+    reference_s: Maybe[NonNegative] = None
     why: dict[str, str] = field(default_factory=dict[str, str])
 
 

@@ -262,6 +262,11 @@ def still(job_id: str, name: str) -> str:
     return f"{JOBS}/{job_id}/stills/{name}.jpg"
 
 
+def sample(job_id: str, name: str) -> str:
+    """Return the key of an image of a finished video's face, ``after``, or of its reference's beside it, ``before``."""
+    return f"{JOBS}/{job_id}/samples/{name}.jpg"
+
+
 def measures(job_id: str) -> str:
     """Return the folder of a finished video's measures."""
     return f"{JOBS}/{job_id}/measures"

@@ -26,6 +26,7 @@ from lipwise_ray.values import Size
 from tests.conftest import ROOT
 from tests.support.dub import evaluated, run
 from tests.support.embedder import write_embedder
+from tests.support.landmarker import write_landmarker
 
 DEMO = ROOT / "manifests" / "demo"
 FILM, TRUE = DEMO / "presenter.mp4", DEMO / "true" / "presenter.mp4"
@@ -76,6 +77,7 @@ def test_a_video_beside_its_reference(tmp_path: Path, inception_file: Path) -> N
         TINY,
         f"faces.embedder_checkpoint={json.dumps(str(embedder))}",
         f"score.inception_checkpoint={json.dumps(str(inception_file))}",
+        f"faces.landmarks_checkpoint={json.dumps(str(write_landmarker(tmp_path / 'landmarker.onnx', presence='')))}",
         "score.compare_hz=2.0",
     )
     row = {"id": "p", "video": true, "reference": film, "language": "es"}
@@ -112,6 +114,7 @@ def test_a_video_beside_its_reference(tmp_path: Path, inception_file: Path) -> N
     assert told["fid"] == pytest.approx(frechet(*moments), rel=1e-4, abs=1e-4)
     assert told["fid"] > 0
     assert told["why"] == {}
+    assert 0 < told["mouth_distance"] < 20
     (ended,) = (tmp_path / "cut.state").glob("runs/*/report.json")
     overall = json.loads(ended.read_bytes())
     assert (overall["fid"], overall["fid_pictures"]) == (pytest.approx(told["fid"], rel=1e-4), told["faces"])
@@ -128,12 +131,15 @@ def test_a_video_beside_itself(tmp_path: Path) -> None:
         "face_psnr": "the pictures are equal",
         "fid": "inception_fid is not installed: run `lipwise-ray models pull inception_fid`",
         "identity_distance": "sface is not installed: run `lipwise-ray models pull sface`",
+        "mouth_distance": "face_landmarker is not installed: run `lipwise-ray models pull face_landmarker`",
     }
 
 
 @pytest.mark.slow
 def test_references_that_do_not_fit(tmp_path: Path) -> None:
-    """One of another size fails its row; a shorter one is compared as far as it goes; the others go on."""
+    """One of another shape costs figures of pixels; a shorter one is compared as far as it goes; one without a video
+    fails its row.
+    """
     write_clip(tmp_path / "small.mp4", ClipSpec(size=Size(160, 120), frames=30))
     short = _coded(FILM, tmp_path / "short.mp4", lambda number: number < 50)
     rows = [
@@ -143,9 +149,9 @@ def test_references_that_do_not_fit(tmp_path: Path) -> None:
     ]
     report = evaluated(tmp_path, rows, TINY)
     ends = {outcome.row_id: outcome.record for outcome in report.outcomes}
-    assert ends["small"]["code"] == "other_size"
-    assert "480x270" in ends["small"]["message"]
-    assert "160x120" in ends["small"]["message"]
+    assert ends["small"]["sync"]["after"]["windows"] > 100
+    assert "480x270" in ends["small"]["fidelity"]["why"]["psnr"]
+    assert "160x120" in ends["small"]["fidelity"]["why"]["psnr"]
     assert ends["sound"]["status"] == "failed"
     told = ends["short"]["fidelity"]
     assert (told["pictures"], told["after_its_end"]) == (10, 25)

@@ -16,7 +16,7 @@ from tests.golden.make_state_v1 import PLACE as MADE_AT
 from tests.support.dub import run
 
 KEYS: dict[str, Any] = json.loads((GOLDEN / "keys.json").read_text())
-ADDED: set[str] = set()
+ADDED = {f"jobs/ID/samples/{name}.jpg" for name in ("after", "before")}
 """Kinds of records that states did not have when the golden one was made."""
 
 LATER = {
@@ -51,6 +51,11 @@ LATER = {
     "settings.marking.watermark",
     *(f"settings.marking.watermark_{key}" for key in ("checkpoint", "detector", "message", "strength")),
     "settings.marking.watermark_detector_checkpoint",
+    "settings.compare",
+    *(f"settings.compare.{key}" for key in ("fit", "max_lag_s")),
+    *("compared_s", "lag_s", "reference_s", "fitted_size", "mouth_distance", "faces_compared"),
+    *(f"fidelity.{key}" for key in ("compared_s", "lag_s", "reference_s", "why.mouth_distance")),
+    *(f"result.fidelity.{key}" for key in ("compared_s", "lag_s", "reference_s", "why.mouth_distance")),
 }
 """Names in records that these did not have when the golden one was made."""
 

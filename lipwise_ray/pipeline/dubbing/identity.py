@@ -155,10 +155,17 @@ def _hashes(checkpoints: Checkpoints) -> Identity:
     return found
 
 
+_MEASURES_LATER = frozenset({"landmarks"})
+
+
 def evaluated_with(checkpoints: Checkpoints) -> Identity:
-    """Return the hashes of what measures a finished video beside the detector, None for what is not there."""
+    """Return the hashes of what measures a finished video beside the detector, None for what is not there.
+
+    What measures since later than the first version is left out instead: ids of figures without it stay.
+    """
     counted = (role for role in ROLES.values() if role.evaluates and role.in_job_id is not InId.DETECTION)
-    return {role.name: _hash(checkpoints.one(role.name)) for role in counted}
+    found = {role.name: _hash(checkpoints.one(role.name)) for role in counted}
+    return {name: sha256 for name, sha256 in found.items() if sha256 or name not in _MEASURES_LATER}
 
 
 def _hash(checkpoint: Checkpoint | None) -> str | None:

@@ -134,12 +134,16 @@ class ReferencePart:
     Attributes:
         reference: Its address; None for nothing.
         absent: Reasons, by figure, why it cannot be told, for want of checkpoints.
+        start_s: Where the part of it begins that the video shows.
+        lag_s: By so much the video comes later than that part.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     reference: str | None = None
     absent: Mapping[str, str] = field(default_factory=dict[str, str])
+    start_s: float = 0.0
+    lag_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
             return self._finish(result.known, is_reused=True)
         assert result.to_do is not None  # one of the two is known
         self._to_do, self._frames = result.to_do, result.to_do.frames
+        self.comparison = replace(self.comparison, lag_s=result.to_do.lag_s)
         self.tally.chunks = self._to_do.chunks
         reused = self.tally.chunks_reused if self._repairs else self.tally.chunks
         self.tally.chunks_reused = max(0, reused - len(self._to_do.measure))

@@ -26,11 +26,13 @@ class ToMeasure:
         chunks: Number of chunks into which it is cut.
         scan: Chunks in which faces have to be found.
         measure: Chunks that have to be measured.
+        lag_s: By so much it comes later than its reference.
     """
 
     probed: Probed
     frames: int
     chunks: int
+    lag_s: float
     scan: tuple[NumberedSpan, ...] = ()
     measure: tuple[NumberedSpan, ...] = ()
 

@@ -21,7 +21,7 @@ from lipwise_ray.storage.address import Policy, file_name
 
 EVALUATED = Columns(
     required=("id", "video"),
-    optional=("reference", "audio", "faces", "language", "priority", "tags", "tracks"),
+    optional=("reference", "reference_start", "audio", "faces", "language", "priority", "tags", "tracks"),
 )
 """Columns of rows that are to be evaluated."""
 
@@ -129,6 +129,7 @@ class _EvaluationRowParser:
             tracks=cells.file("tracks", text["tracks"]) or None,
             overrides=overrides,
             reference=cells.file("reference", text["reference"]) or None,
+            reference_start_s=cells.seconds("reference_start", text["reference_start"]) or 0.0,
             extra=found.extra,
         )
 

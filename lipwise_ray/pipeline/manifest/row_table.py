@@ -73,8 +73,8 @@ class Row:
     is None where the speakers' sounds are to be mixed, or ``script`` has text for it. ``diarisation`` is a file with
     the turns of the speakers in that audio, ``beside`` are further soundtracks of the output, which is relative to the
     output root. ``overrides`` holds settings that the row's columns replace. A row that is evaluated has no output; it
-    may have a reference, and its audio is None where the video's own counts. ``extra`` are columns that mean nothing
-    here.
+    may have a reference, used from ``reference_start_s`` on, and its audio is None where the video's own counts.
+    ``extra`` are columns that mean nothing here.
     """
 
     line: int
@@ -95,6 +95,7 @@ class Row:
     background: str | None = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
+    reference_start_s: float = 0.0
     extra: dict[str, str] = field(default_factory=dict[str, str])
     further: int = 0
     beside: tuple[FurtherSound, ...] = ()

@@ -12,8 +12,10 @@ import numpy as np
 from lipwise_ray.metrics.fid import Moments, frechet
 from lipwise_ray.metrics.fidelity import psnr
 from lipwise_ray.metrics.lse import SHIFTS, Curve
+from lipwise_ray.pipeline.quality.face_means import SHARPNESS_SUMS, sharpness_of_sums
+from lipwise_ray.pipeline.quality.size_fit import SizeFit
 from lipwise_ray.state import layout
-from lipwise_ray.state.face_records import FlickerMeans
+from lipwise_ray.state.face_records import FlickerMeans, SharpnessMeans
 from lipwise_ray.state.job_result import Fidelity
 from lipwise_ray.state.store import Store, load_file
 from lipwise_ray.storage.address import shown
@@ -147,11 +149,50 @@ def flicker_of(totals: Totals) -> FlickerMeans:
     )
 
 
-def fidelity_of(reference: str, absent: Mapping[str, str], totals: Totals) -> Fidelity:
+def sharpness_of(totals: Totals) -> SharpnessMeans | None:
+    """Return the sharpness of the mouths beside the reference's; None where no face was compared."""
+    sums = [totals.sums.get(f"sharp_{name}", 0.0) for name in SHARPNESS_SUMS]
+    return sharpness_of_sums(sums) if sums[-1] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Pairing of a video with its reference.
+
+    Attributes:
+        reference: The reference's address.
+        fit: The video's frames on the reference's, or the reason why no pixels were compared.
+        size: The size that the video was brought from and to, in words.
+        start_s: Where the part of the reference begins that the video shows.
+        lag_s: By so much the video comes later than that part.
+        video_s, reference_s: Lengths of the video and of that part.
+        is_still: The reference is one image, which is beside every frame.
+    """
+
+    reference: str
+    fit: SizeFit | str
+    size: str
+    start_s: float
+    lag_s: float
+    video_s: float
+    reference_s: float
+    is_still: bool
+
+    @property
+    def compared_s(self) -> float:
+        """Length of the part that both have."""
+        if isinstance(self.fit, str):
+            return 0.0
+        if self.is_still:
+            return self.video_s
+        return max(0.0, min(self.video_s, self.reference_s + self.lag_s) - max(0.0, self.lag_s - self.start_s))
+
+
+def fidelity_of(pairing: Pairing, absent: Mapping[str, str], totals: Totals) -> Fidelity:
     """Return the likeness of a video to its reference.
 
     Args:
-        reference: Its address.
+        pairing: How they were paired.
         absent: Reasons, by figure, why it cannot be told, for want of checkpoints.
         totals: Of the video's stretches.
     """
@@ -163,18 +204,26 @@ def fidelity_of(reference: str, absent: Mapping[str, str], totals: Totals) -> Fi
         "face_ssim": totals.mean("face_ssim"),
         "fid": totals.spread.distance(),
         "identity_distance": totals.mean("identity"),
+        "mouth_distance": totals.mean("mouth"),
     }
     why = dict(absent)
     none_at_all = "the reference ends before the video's first picture" if square is None else ""
+    is_fitted = isinstance(pairing.fit, SizeFit)
+    if isinstance(pairing.fit, str):
+        none_at_all, why = pairing.fit, {}
     for name, value in figures.items():
         if value is None and name not in why:
             why[name] = none_at_all or _why_not(name, square if name == "psnr" else face_square)
     return Fidelity(
-        reference=shown(reference),
+        reference=shown(pairing.reference),
         pictures=int(totals.sums.get("square_count", 0)),
         faces=int(totals.sums.get("face_square_count", 0)),
         after_its_end=int(totals.sums.get("beyond_count", 0)),
         **{name: _rounded(value) for name, value in figures.items()},
+        fitted=pairing.size if is_fitted and pairing.size else None,
+        lag_s=_rounded(pairing.lag_s) if is_fitted and not pairing.is_still else None,
+        compared_s=_rounded(pairing.compared_s),
+        reference_s=None if pairing.is_still else _rounded(pairing.reference_s),
         why=why,
     )
 

@@ -9,7 +9,9 @@ from lipwise_ray.state.face_records import FlickerMeans, SharpnessMeans
 from lipwise_ray.state.markers import ChunkMarker
 
 _DIGITS = 4
-_FLICKER_SUMS, _SHARPNESS_SUMS = 3, 5
+_FLICKER_SUMS = 3
+SHARPNESS_SUMS = ("dubbed", "filmed", "dubbed_texture", "filmed_texture", "faces")
+"""Names of the sums of `lipsync.sharpness.Sharpness`, in the order of its fields."""
 
 
 def flicker_means(markers: Sequence[ChunkMarker]) -> FlickerMeans:
@@ -21,7 +23,12 @@ def flicker_means(markers: Sequence[ChunkMarker]) -> FlickerMeans:
 
 def sharpness_means(markers: Sequence[ChunkMarker]) -> SharpnessMeans:
     """Return the mean sharpness of the dubbed mouths: geometric means, of ratios."""
-    *sums, faces = _totals([marker.sharpness for marker in markers], _SHARPNESS_SUMS)
+    return sharpness_of_sums(_totals([marker.sharpness for marker in markers], len(SHARPNESS_SUMS)))
+
+
+def sharpness_of_sums(sums: Sequence[float]) -> SharpnessMeans:
+    """Return geometric means, of ratios, for sums by `SHARPNESS_SUMS`."""
+    *sums, faces = sums
     if not faces:
         return SharpnessMeans()
     dubbed, filmed, dubbed_texture, filmed_texture = (total / faces for total in sums)

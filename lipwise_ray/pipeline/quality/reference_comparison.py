@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from lipwise_ray.faces.landmarker import FaceLandmarker, face_view
+from lipwise_ray.faces.lower_face import outer_lips
 from lipwise_ray.faces.select import usable_landmarks
 from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
 from lipwise_ray.lipsync.flicker import Flicker
+from lipwise_ray.lipsync.sharpness import Sharpness
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.reader import VideoReader
-from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.media.region import box_to_shown, read_luma, read_region
 from lipwise_ray.metrics.fid import IMAGE_PX
 from lipwise_ray.metrics.fidelity import mean_square, ssim
 from lipwise_ray.pipeline.analysis.face_recognition import embedding
 from lipwise_ray.pipeline.inputs.records import Video
 from lipwise_ray.pipeline.quality.lip_windows import Faces
+from lipwise_ray.pipeline.quality.size_fit import SizeFit
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Span, U8Array
 
 if TYPE_CHECKING:
@@ -35,6 +39,9 @@ _WARM_UP = 2
 """Frames before a stretch, without which the flicker of its first two could not be told."""
 
 _BLOCK = 16
+_LEAST_PX, _MOST_PX = 64, 512
+"""Sides of faces whose sharpness is measured, as where frames are rendered."""
+
 _SLACK_S = 1e-6
 _ROUNDED = 0.25
 """Of a frame's time, by which a time stamp may be off."""
@@ -52,10 +59,12 @@ class ComparisonSums:
     Attributes:
         sums: By what was measured: totals, and how many were added up.
         features: Of faces in the video and in the other one, shapes (N, 2048).
+        sample: The face in the video's middle and the other one's beside it, BGR; None where that is elsewhere.
     """
 
     sums: dict[str, float] = field(default_factory=dict[str, float])
     features: tuple[list[F32Array], list[F32Array]] = field(default_factory=lambda: ([], []))
+    sample: tuple[U8Array, U8Array] | None = None
 
     def add(self, name: str, value: float | None) -> None:
         """Add a figure of a frame.
@@ -76,16 +85,22 @@ class Reference:
     Attributes:
         video: The video.
         recipe: Steps that prepare its frames.
+        fit: The video's frames on its own.
+        lag_s: By so much the video comes later.
         rate_hz: Pictures a second that are compared; 0 for every frame.
         embedder: Tells how far the person is from the one there; None where that is not asked.
         inception: Gives features of faces; None where they are not asked for.
+        landmarker: Sees where lips are; None where that is not asked.
     """
 
     video: Video
     recipe: FrameRecipe
+    fit: SizeFit
+    lag_s: float
     rate_hz: float
     embedder: FaceEmbedder | None
     inception: Inception | None
+    landmarker: FaceLandmarker | None
 
 
 def compare_pictures(
@@ -116,8 +131,10 @@ def compare_pictures(
     numbers = range(max(0, span.start - _WARM_UP), span.stop)
     beside = _beside(video, reference, numbers) if reference else np.full(len(numbers), -1)
     compared = _compared(video, reference.rate_hz, numbers) if reference else np.zeros(len(numbers), np.bool_)
-    looking = _Looking(faces, usable_landmarks(landmarks, faces.box), reference)
-    frames = _read(video, recipe, iter(numbers), threads, salvage=salvage)
+    middle = len(video.index) // 2
+    sample_from = middle if span.start <= middle < span.stop else -1
+    looking = _Looking(faces, usable_landmarks(landmarks, faces.box), reference, sample_from)
+    frames = read_frames(video, recipe, iter(numbers), threads, salvage=salvage)
     others = _read_beside(reference, beside, threads, salvage=salvage)
     rows = zip(numbers, compared, beside, frames, others, strict=True)
     for number, is_compared, other_number, frame, other in rows:
@@ -138,13 +155,16 @@ class _Looking:
         faces: The faces in them.
         points: Their landmarks.
         reference: Reference that they are compared with.
+        sample_from: The first frame from here on that is compared is the sample; -1 for none.
     """
 
-    def __init__(self, faces: Faces, points: F32Array, reference: Reference | None) -> None:
+    def __init__(self, faces: Faces, points: F32Array, reference: Reference | None, sample_from: int) -> None:
         self._faces = faces
         self._points = points
         self._reference = reference
+        self._sample_from = sample_from
         self._flicker, self._filmed = Flicker(), Flicker()
+        self._sharpness = Sharpness()
         self._latest: dict[int, int] = {}
         """The last frame of the reference, by track."""
         self._found = ComparisonSums()
@@ -161,7 +181,8 @@ class _Looking:
             box = self._faces.box[row]
             self._flicker.add(track, number, number, _small(*shown, box), None)
             if other is not None and other_number > self._latest.get(track, -1):
-                self._filmed.add(track, number, number, _small(*other, box), None)
+                assert self._reference is not None  # it gave the other frame
+                self._filmed.add(track, number, number, _small(*other, self._reference.fit.box(box)), None)
             self._latest[track] = other_number
 
     def compare(self, number: int, shown: Shown, other: Shown | None) -> None:
@@ -171,18 +192,54 @@ class _Looking:
             return
         rows = list(self._faces.at(number).values())
         boxes = [self._faces.box[row] for row in rows]
-        _add_luma(self._found, shown, other, boxes)
         assert self._reference is not None  # it gave the other frame
-        embedder, inception = self._reference.embedder, self._reference.inception
+        fit, embedder = self._reference.fit, self._reference.embedder
+        pairs = [(box, fit.box(box)) for box in boxes]
+        _add_luma(self._found, shown, other, [theirs for _, theirs in pairs], fit)
         if embedder is not None:
             for row in rows:
-                who = [embedding(*picture, self._points[row], embedder) for picture in (shown, other)]
+                points = self._points[row], fit.points(self._points[row])
+                who = [embedding(*picture, at, embedder) for picture, at in zip((shown, other), points, strict=True)]
                 self._found.add("identity", 1 - float(who[0] @ who[1]))
-        if inception is not None:
-            for into, picture in zip(self._crops, (shown, other), strict=True):
-                into += [_face(*picture, box) for box in boxes]
+        if self._reference.landmarker is not None:
+            for row in rows:
+                self._found.add("mouth", self._lips_apart(self._reference.landmarker, shown, other, row))
+        for ours, theirs in pairs:
+            side = min(_MOST_PX, round(max(theirs[2] - theirs[0], theirs[3] - theirs[1])))
+            if side >= _LEAST_PX:
+                self._sharpness.add(_luma_of_face(*shown, ours, side), _luma_of_face(*other, theirs, side), None)
+        is_sample = 0 <= self._sample_from <= number and self._found.sample is None
+        if pairs and (is_sample or self._reference.inception is not None):
+            self._take_faces(pairs, shown, other, is_sample=is_sample)
+
+    def _lips_apart(self, landmarker: FaceLandmarker, shown: Shown, other: Shown, row: int) -> float | None:
+        """Return the distance of lips from those of the reference, in hundredths of the distance of the eyes.
+
+        Both are looked at through one view, so that a head that moved otherwise counts as lips that are elsewhere. None
+        where either shows no face.
+        """
+        assert self._reference is not None  # it gave the landmarker
+        ours = _lips(*shown, self._points[row], landmarker)
+        theirs = _lips(*other, self._reference.fit.points(self._points[row]), landmarker)
+        if ours is None or theirs is None:
+            return None
+        apart_px = float(np.linalg.norm(ours - theirs, axis=1).mean())
+        return 100 * apart_px * landmarker.view.eyes / landmarker.size_px
+
+    def _take_faces(
+        self, pairs: list[tuple[F32Array, F32Array]], shown: Shown, other: Shown, *, is_sample: bool
+    ) -> None:
+        """Cut faces out, for their features, and for a sample."""
+        crops = [(_face(*shown, ours), _face(*other, theirs)) for ours, theirs in pairs]
+        if is_sample:
+            self._found.sample = crops[0]
+        assert self._reference is not None  # it gave the other frame
+        if self._reference.inception is not None:
+            for ours, theirs in crops:
+                self._crops[0].append(ours)
+                self._crops[1].append(theirs)
             if len(self._crops[0]) >= _BLOCK:
-                self._add_features(inception)
+                self._add_features(self._reference.inception)
 
     def _add_features(self, inception: Inception) -> None:
         for into, pictures in zip(self._found.features, self._crops, strict=True):
@@ -196,6 +253,7 @@ class _Looking:
             self._add_features(self._reference.inception)
         for name, flicker in (("flicker", self._flicker), ("filmed", self._filmed)):
             self._found.sums[name], self._found.sums[f"{name}_count"] = flicker.dubbed, float(flicker.faces)
+        self._found.sums |= {f"sharp_{name}": value for name, value in asdict(self._sharpness).items()}
         return self._found
 
 
@@ -214,21 +272,30 @@ def _compared(video: Video, rate_hz: float, numbers: range) -> BoolArray:
 
 
 def _beside(video: Video, reference: Reference, numbers: range) -> I64Array:
-    """Return the reference's frame that is shown at the time of each frame, -1 after its end."""
+    """Return the reference's frame that is shown at the time of each frame, -1 before its start and after its end."""
     index = reference.video.index
     if reference.video.info.is_still:
         return np.zeros(len(numbers), np.int64)
     # Containers round times: a film at 30 frames a second has other ones in milliseconds than in ticks of its rate.
     slack_s = _ROUNDED / float(max(index.mean_rate, video.index.mean_rate))
-    seconds = _seconds(video, numbers) + slack_s
+    seconds = _seconds(video, numbers) - reference.lag_s + slack_s
     starts = (index.pts - int(index.pts[0])) * float(index.time_base)
     end_s = (index.end_pts - int(index.pts[0])) * float(index.time_base)
-    return np.where(seconds < end_s, np.searchsorted(starts, seconds, side="right") - 1, -1)
+    return np.where((seconds >= 0) & (seconds < end_s), np.searchsorted(starts, seconds, side="right") - 1, -1)
 
 
-def _read(
+def read_frames(
     video: Video, recipe: FrameRecipe, numbers: Iterator[int], threads: int, *, salvage: bool
 ) -> Iterator[VideoFrame]:
+    """Yield the frames of a video by their numbers, in rising order.
+
+    Args:
+        video: The video.
+        recipe: Steps that prepare its frames.
+        numbers: Of the frames.
+        threads: Of the decoder.
+        salvage: Work with what decodes.
+    """
     info = video.info
     with VideoReader(
         info.path, info.stream_index, video.index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
@@ -245,13 +312,24 @@ def _read_beside(
         return
     recipe = reference.recipe
     there = beside[beside >= 0]
-    frames = _read(reference.video, recipe, (int(number) for number in there), threads, salvage=salvage)
+    frames = read_frames(reference.video, recipe, (int(number) for number in there), threads, salvage=salvage)
     for number in beside:
         yield (next(frames), recipe) if number >= 0 else None
 
 
 def _small(frame: VideoFrame, recipe: FrameRecipe, box: F32Array) -> F32Array:
     return (read_region(frame, recipe.canvas, box_to_shown(box, SMALL_PX), SMALL_PX) @ _LUMA) * np.float32(_PEAK)
+
+
+def _lips(frame: VideoFrame, recipe: FrameRecipe, points: F32Array, landmarker: FaceLandmarker) -> F32Array | None:
+    size_px = landmarker.size_px
+    view = face_view(landmarker.view, points, size_px, recipe.canvas.aspect)
+    found = landmarker(read_region(frame, recipe.canvas, view, size_px))
+    return None if found is None else found[outer_lips()]
+
+
+def _luma_of_face(frame: VideoFrame, recipe: FrameRecipe, box: F32Array, side_px: int) -> F32Array:
+    return read_luma(frame, recipe.canvas, box_to_shown(box, side_px), side_px)
 
 
 def _face(frame: VideoFrame, recipe: FrameRecipe, box: F32Array) -> U8Array:
@@ -262,21 +340,23 @@ def _face(frame: VideoFrame, recipe: FrameRecipe, box: F32Array) -> U8Array:
     return np.rint(crop * _PEAK).astype(np.uint8)
 
 
-def _add_luma(found: ComparisonSums, shown: Shown, other: Shown, boxes: list[F32Array]) -> None:
-    """Compare the luma of whole frames, and of the faces in them."""
-    a, b = _luma(*shown), _luma(*other)
+def _add_luma(found: ComparisonSums, shown: Shown, other: Shown, boxes: list[F32Array], fit: SizeFit) -> None:
+    """Compare the luma of whole frames, and of the faces in them, whose boxes are those in the reference."""
+    a, b = fit.scaled(luma_of(*shown)), fit.part(luma_of(*other))
     found.add("square", mean_square(a, b))
     found.add("ssim", ssim(a, b))
     height, width = a.shape
+    corner = np.array([fit.left, fit.top], np.float32)
     for box in boxes:
-        left, top = (int(value) for value in np.clip(np.floor(box[:2]), 0, (width - 1, height - 1)))
-        right, bottom = (int(value) for value in np.clip(np.ceil(box[2:]), (left + 1, top + 1), (width, height)))
+        left, top = (int(value) for value in np.clip(np.floor(box[:2] - corner), 0, (width - 1, height - 1)))
+        last = np.clip(np.ceil(box[2:] - corner), (left + 1, top + 1), (width, height))
+        right, bottom = (int(value) for value in last)
         part = slice(top, bottom), slice(left, right)
         found.add("face_square", mean_square(a[part], b[part]))
         found.add("face_ssim", ssim(a[part], b[part]))
 
 
-def _luma(frame: VideoFrame, recipe: FrameRecipe) -> F32Array:
+def luma_of(frame: VideoFrame, recipe: FrameRecipe) -> F32Array:
     """Return a frame's luma as it is shown, shape (H, W), in levels of 8 bits of limited range."""
     canvas = recipe.canvas
     levels = plane_array(frame, 0).astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))

@@ -241,10 +241,11 @@ def stills(
         place = number - plan.chunks[chunk].start
         frame, made = next(segment_frames(segment.path, [place], recipe, threads, lambda: None))
         after = still_image(plan, number, frame, made, recipe)
-    return _jpeg(before), _jpeg(after)
+    return as_jpeg(before), as_jpeg(after)
 
 
-def _jpeg(image: U8Array) -> bytes:
+def as_jpeg(image: U8Array) -> bytes:
+    """Return a BGR image, shape (H, W, 3), as JPEG."""
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _STILL_QUALITY])[1].tobytes()
 
 

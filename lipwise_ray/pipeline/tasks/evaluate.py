@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
 import numpy as np
 
-from lipwise_ray.errors import MediaError, SegmentError
+from lipwise_ray.errors import SegmentError
 from lipwise_ray.faces.people import find_people
 from lipwise_ray.faces.select import BOX, fixed_box, select_tracks
 from lipwise_ray.metrics.lse import SHIFTS, reduce
@@ -18,7 +18,7 @@ from lipwise_ray.pipeline.dubbing.identity import detector_id_of, evaluated_with
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
-from lipwise_ray.pipeline.dubbing.task_parts import Identity, Probed
+from lipwise_ray.pipeline.dubbing.task_parts import Identity, Probed, ReferencePart
 from lipwise_ray.pipeline.flows.evaluation_parts import (
     ConcludePayload,
     ConcludeResult,
@@ -36,9 +36,20 @@ from lipwise_ray.pipeline.flows.task_kinds import (
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import detects, rules_of
-from lipwise_ray.pipeline.quality.evaluation_sums import NO_FEATURES, Measured, Totals, fidelity_of, flicker_of
+from lipwise_ray.pipeline.quality.evaluation_sums import (
+    NO_FEATURES,
+    Measured,
+    Pairing,
+    Totals,
+    fidelity_of,
+    flicker_of,
+    sharpness_of,
+)
+from lipwise_ray.pipeline.quality.lag_search import PairedVideo, search_lag
 from lipwise_ray.pipeline.quality.lip_windows import AudioFeatures, Faces, LipWindows, compare_lips, frames_shown
 from lipwise_ray.pipeline.quality.reference_comparison import Reference, compare_pictures
+from lipwise_ray.pipeline.quality.score_chunk import as_jpeg
+from lipwise_ray.pipeline.quality.size_fit import SizeFit, size_fit
 from lipwise_ray.pipeline.quality.sync_scores import (
     FRAMES,
     RATE_HZ,
@@ -54,6 +65,7 @@ from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.inception import INCEPTION
 from lipwise_ray.roles.judge import JUDGE
+from lipwise_ray.roles.landmarks import LANDMARKS
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
@@ -77,7 +89,7 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
     """Find out what a row's files are, and what earlier runs measured.
 
     Raises:
-        InputError: A file cannot be used, or the reference is of another size.
+        InputError: A file cannot be used.
     """
     del hints  # whatever earlier runs left is looked for
     store, media, spec, weights = context.store, context.media, payload.row.job, payload.row.weights
@@ -88,8 +100,7 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
         protocol = protocol_of(spec, weights, identity["tracks"], dubs=False)  # earlier versions kept none
         return ExamineResult(job_id=job_id, known=replace(recorded, output=shown(spec.video), protocol=protocol))
     job = context.open_video(payload, identity["video"])
-    if payload.comparison.reference:
-        _reference(context, job, payload.comparison.reference, identity["reference"])
+    lag_s = _lag_s(context, job, payload.comparison, identity)
     if spec.audio:
         file = media.local(spec.audio, identity["audio"])
         records.open_audio(
@@ -113,26 +124,45 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
         probed=Probed(job_id, identity, video_id, detector_id),
         frames=len(job.video.index),
         chunks=len(numbered),
+        lag_s=lag_s,
         scan=missing_chunks(numbered, partial(layout.scan_chunk, video_id, detector_id), scanned) if needs_scan else (),
         measure=missing_chunks(numbered, partial(layout.measured, job_id), measured),
     )
     return ExamineResult(job_id=job_id, to_do=to_do)
 
 
-def _reference(context: TaskContext, job: JobContext, address: str, reference_id: str) -> records.Video:
-    """Open the video that a row's is compared with."""
+def _lag_s(context: TaskContext, job: JobContext, comparison: ReferencePart, identity: Identity) -> float:
+    """Return by how many seconds a video comes later than its reference."""
+    if comparison.reference is None:
+        return 0.0
+    beside = _beside(context, job, comparison.reference, identity)
+    if isinstance(beside.fit, str):
+        return 0.0
     settings = job.spec.settings
-    reference = context.video(settings, address, reference_id)
-    sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, reference)]
-    if sizes[0] != sizes[1]:
-        raise MediaError(
-            "other_size",
-            shown(address),
-            got=f"has frames of {sizes[1].width}x{sizes[1].height}",
-            must=f"those of the video are {sizes[0].width}x{sizes[0].height}, and its reference needs the same size",
-            do="Give both in one size",
-        )
-    return reference
+    return search_lag(
+        PairedVideo(job.video, recipe_of(settings, job.video)),
+        PairedVideo(beside.video, recipe_of(settings, beside.video), comparison.start_s),
+        beside.fit,
+        settings.compare.max_lag_s,
+        threads=context.threads.decoder,
+        salvage=job.salvage,
+        on_frame=context.on_frame,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """The video that a row's is compared with, and the row's frames on its own, or why there are none."""
+
+    video: records.Video
+    fit: SizeFit | str
+
+
+def _beside(context: TaskContext, job: JobContext, address: str, identity: Identity) -> _Beside:
+    settings = job.spec.settings
+    video = context.video(settings, address, identity["reference"])
+    ours, theirs = (recipe_of(settings, one).canvas for one in (job.video, video))
+    return _Beside(video, size_fit(ours, theirs, settings.compare.fit))
 
 
 @handles(MEASURE)
@@ -151,14 +181,18 @@ def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> Meas
     at, distances = _compare_lips(context, job, payload, hints, faces)
     request, reference, models = context.models_for(payload, hints), None, context.models
     if payload.comparison.reference:
-        other = _reference(context, job, payload.comparison.reference, probed.identity["reference"])
-        reference = Reference(
-            other,
-            recipe_of(job.spec.settings, other),
-            job.spec.settings.score.compare_hz,
-            models.of(EMBEDDER, request),
-            models.of(INCEPTION, request),
-        )
+        beside = _beside(context, job, payload.comparison.reference, probed.identity)
+        if isinstance(beside.fit, SizeFit):
+            reference = Reference(
+                beside.video,
+                recipe_of(job.spec.settings, beside.video),
+                beside.fit,
+                payload.comparison.lag_s - payload.comparison.start_s,
+                job.spec.settings.score.compare_hz,
+                models.of(EMBEDDER, request),
+                models.of(INCEPTION, request),
+                models.of(LANDMARKS, request),
+            )
     alike = compare_pictures(
         job.video,
         recipe,
@@ -175,6 +209,9 @@ def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> Meas
     features = [np.concatenate(parts) if parts else NO_FEATURES for parts in alike.features]
     with scratch_file(context.scratch, "measured.npz") as temporary:
         Measured(at, distances, alike.sums, *features).save(temporary)
+        if alike.sample is not None:
+            for name, face in zip(("after", "before"), alike.sample, strict=True):
+                context.store.write(layout.sample(probed.job_id, name), as_jpeg(face))
         context.store.put_file(key, temporary)
     return MeasureResult()
 
@@ -237,7 +274,8 @@ def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> C
     index, audio_s = job.video.index, _audio_s(job, identity["audio"])
     video_s = float((index.end_pts - int(index.pts[0])) * index.time_base)
     with_face = int(totals.sums.get("with_face", 0))
-    reference, absent = payload.comparison.reference, payload.comparison.absent
+    comparison = payload.comparison
+    pairing = _pairing(context, job, comparison, identity, video_s) if comparison.reference else None
     result = EvaluationResult(
         kind="evaluation",
         row_id=spec.row_id,
@@ -250,7 +288,8 @@ def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> C
         chunks=len(pieces),
         sync=_sync(weights, totals, audio_s, video_s),
         flicker=flicker_of(totals),
-        fidelity=fidelity_of(reference, absent, totals) if reference else None,
+        sharpness=sharpness_of(totals),
+        fidelity=fidelity_of(pairing, comparison.absent, totals) if pairing else None,
         language=spec.language,
         tags=spec.tags,
         weights=shaped(weights.record(), CheckpointsByRole),
@@ -261,6 +300,25 @@ def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> C
     )
     context.store.write(layout.result(job_id), to_json(record_of(result)))
     return ConcludeResult(evaluated=result)
+
+
+def _pairing(
+    context: TaskContext, job: JobContext, comparison: ReferencePart, identity: Identity, video_s: float
+) -> Pairing:
+    assert comparison.reference is not None  # it is asked where there is one
+    beside, settings = _beside(context, job, comparison.reference, identity), job.spec.settings
+    sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, beside.video)]
+    ours, theirs = (f"{size.width}x{size.height}" for size in sizes)
+    return Pairing(
+        reference=comparison.reference,
+        fit=beside.fit,
+        size=f"{ours} to {theirs}" if ours != theirs else "",
+        start_s=comparison.start_s,
+        lag_s=comparison.lag_s,
+        video_s=video_s,
+        reference_s=PairedVideo(beside.video, recipe_of(settings, beside.video), comparison.start_s).length_s,
+        is_still=beside.video.info.is_still,
+    )
 
 
 def _sync(weights: Checkpoints, totals: Totals, audio_s: Fraction | None, video_s: float) -> SyncScores:
@@ -284,8 +342,10 @@ def _sync(weights: Checkpoints, totals: Totals, audio_s: Fraction | None, video_
 
 def _identity(payload: ExaminePayload, media: Media) -> Identity:
     """Return the identity of a video's figures: all that decides them."""
-    spec, weights, reference = payload.row.job, payload.row.weights, payload.comparison.reference
+    spec, weights, comparison = payload.row.job, payload.row.weights, payload.comparison
+    reference, start_s = comparison.reference, comparison.start_s
     settings = spec.settings
+    compare = settings.compare.model_dump(mode="json", exclude_defaults=True)  # ids without it stay
     return {
         "evaluation": _VERSION,
         "video": media.identity(spec.video),
@@ -297,6 +357,8 @@ def _identity(payload: ExaminePayload, media: Media) -> Identity:
         | least_confidence(spec),
         "on_error": settings.source.on_error,
         "compare_hz": settings.score.compare_hz if reference else None,
+        **({"compare": compare} if reference and compare else {}),
+        **({"reference_start_s": start_s} if reference and start_s else {}),
         "weights": evaluated_with(weights),
         "device": payload.row.device,
     }

@@ -13,14 +13,17 @@ from pydantic_core.core_schema import ComputedField, DataclassField, ModelField,
 from lipwise_ray.state.events import EventLine
 from lipwise_ray.state.job_result import JobResult
 from lipwise_ray.state.run_records import EvaluationEnd, RunEnd
+from lipwise_ray.state.sweep_records import SweepFigure, SweepRow
 
 FOLDER = Path(__file__).parent
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     "result.json": TypeAdapter(JobResult),
     "events.jsonl": TypeAdapter(EventLine),
     "report.json": TypeAdapter(EvaluationEnd | RunEnd),
+    "rows.csv": TypeAdapter(SweepRow),
+    "summary.csv": TypeAdapter(SweepFigure),
 }
-"""By the file of the state; of `events.jsonl` each line is meant."""
+"""By the file of the state; of `events.jsonl` each line is meant, and of the tables of `evaluate sweep` too."""
 
 
 class _AsWritten(GenerateJsonSchema):

@@ -12,14 +12,27 @@ from lipwise_ray.metrics.lse import SHIFTS
 from lipwise_ray.pipeline.quality.evaluation_sums import (
     NO_FEATURES,
     Measured,
+    Pairing,
     Totals,
     fidelity_of,
     flicker_of,
     overall_distance,
 )
+from lipwise_ray.pipeline.quality.size_fit import SizeFit
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore
+from lipwise_ray.values import Size
 
+PAIRED = Pairing(
+    reference="/refs/r.mp4",
+    fit=SizeFit(0, 0, Size(64, 48), 1.0, 1.0),
+    size="",
+    start_s=0.0,
+    lag_s=0.0,
+    video_s=2.0,
+    reference_s=1.0,
+    is_still=False,
+)
 NONE_HEARD = (np.zeros(0, np.int64), np.zeros((0, SHIFTS), np.float32))
 
 
@@ -58,14 +71,14 @@ def test_a_window_without_numbers_is_counted_and_not_added() -> None:
 def test_every_figure_that_is_none_says_why() -> None:
     """Equal images have no PSNR, a video beside nothing has no figure at all, and absent checkpoints are named."""
     equal = {"square": 0.0, "square_count": 4, "ssim": 4.0, "ssim_count": 4, "beyond_count": 2}
-    found = fidelity_of("/refs/r.mp4", {"fid": "inception_fid is not installed"}, _totals(_part(equal)))
+    found = fidelity_of(PAIRED, {"fid": "inception_fid is not installed"}, _totals(_part(equal)))
     assert (found.psnr, found.ssim, found.pictures, found.after_its_end) == (None, 1.0, 4, 2)
     assert found.why["psnr"] == "the pictures are equal"
     assert found.why["face_psnr"] == "no face is found"
     assert found.why["fid"] == "inception_fid is not installed"
-    nothing = fidelity_of("/refs/r.mp4", {}, _totals())
+    nothing = fidelity_of(PAIRED, {}, _totals())
     assert set(nothing.why.values()) == {"the reference ends before the video's first picture"}
-    assert len(nothing.why) == 6
+    assert len(nothing.why) == 7
 
 
 def test_flicker_is_a_mean_over_all_faces() -> None:

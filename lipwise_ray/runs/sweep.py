@@ -1,0 +1,269 @@
+"""A manifest dubbed by several lip models in one state, and all of their videos measured in one way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lipwise_ray.backends.factory import engine_for, make_engine
+from lipwise_ray.backends.ray.early_ray import early_ray
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.exit_codes import ExitCode, of_rows
+from lipwise_ray.metrics.fidelity import check_fidelity
+from lipwise_ray.pipeline.inputs import resolver
+from lipwise_ray.pipeline.manifest.evaluation_rows import read_evaluation
+from lipwise_ray.pipeline.manifest.manifest import Manifest
+from lipwise_ray.pipeline.manifest.row_table import AUTO, Row
+from lipwise_ray.pipeline.tasks.make_worker import make_worker
+from lipwise_ray.runs.compared_models import FilesColumn, ModelColumn, check_columns
+from lipwise_ray.runs.kept_engine import KeptEngine
+from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Message, ProgressCallback, RunEnded
+from lipwise_ray.runs.report import Report
+from lipwise_ray.runs.run_inputs import read_manifest, registry_of
+from lipwise_ray.runs.submit import evaluate, work_through
+from lipwise_ray.runs.work import Dubbing
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.sweep_records import ColumnKind
+
+
+@dataclass(frozen=True, slots=True)
+class SweptColumn:
+    """A column of a comparison, once its videos were made and measured.
+
+    Attributes:
+        label: Its name.
+        kind: ``model`` or ``files``.
+        dubbing_run: The run that made its videos; empty for files.
+        evaluation_run: The run that measured them; empty where there was none.
+        absent: Rows of which there is no video.
+    """
+
+    label: str
+    kind: ColumnKind
+    dubbing_run: str
+    evaluation_run: str
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """Outcome of a comparison of lip models.
+
+    Attributes:
+        columns: The columns, in order: others are compared with the first.
+        reports: Of the runs that dubbed and that measured.
+        state: Address of the state.
+        stopped: Reason for which it ended early; empty where it did not. The same call goes on.
+    """
+
+    columns: tuple[SweptColumn, ...]
+    reports: tuple[Report, ...]
+    state: str
+    stopped: str = ""
+    page: str = ""
+    """The page that puts them side by side; empty where none was written."""
+
+    def code_above(self, fail_above: float) -> ExitCode:
+        """Return the exit code of a command of whose rows, of all columns, a fraction may fail."""
+        done, failed, left = (sum(getattr(one, name) for one in self.reports) for name in ("done", "failed", "left"))
+        return of_rows(failed=failed, done=done, left=left + bool(self.stopped), fail_above=fail_above)
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Dubs a manifest with each model, on one engine and in one state, and evaluates what was made.
+
+    What the models share is in the state: scans of faces, audio, and embeddings of the original lips are made once.
+
+    Attributes:
+        manifest: The manifest of rows to be dubbed.
+        source: Settings of all columns.
+        out: Outputs of a model go under ``OUT/LABEL``.
+        state: Address of the state.
+        models: Folder of pulled checkpoints, as for `api.submit`.
+        tell: Takes what happens.
+        stop: Asked often; once it says yes, running tasks have `engine.stop_s` to end.
+    """
+
+    manifest: str
+    source: LoadedSettings
+    out: str
+    state: str
+    models: str | Path | None
+    tell: ProgressCallback
+    stop: Callable[[], bool]
+    _engine: KeptEngine | None = field(default=None, init=False)
+
+    def run(self, columns: Sequence[ModelColumn | FilesColumn]) -> SweepReport:
+        """Make and measure the videos of all columns.
+
+        Raises:
+            ManifestError: The manifest cannot be used as a whole.
+            SetupError: Nothing can start: settings, weights, state or workers are wrong.
+            SettingsError: The columns cannot be compared.
+        """
+        check_columns(columns)
+        check_fidelity("evaluate sweep")
+        settings = self.source.for_run()
+        if settings.lipsync.checkpoint is not None:
+            do = "Name it in --models, as LABEL=NAME@FILE"
+            raise SettingsError("bad_usage", "lipsync.checkpoint", got="set beside --models", do=do)
+        sources = {
+            one: self.source.with_assignments(*one.assignments) for one in columns if isinstance(one, ModelColumn)
+        }
+        for source in sources.values():
+            source.for_run()  # to find mistakes before any work
+        rows = {row.id: row for row in self._read(self.source, self.out).rows}
+        self._check_files(columns, rows)
+        swept: list[SweptColumn] = []
+        reports: list[Report] = []
+        stopped = ""
+        with self._kept_engine(len(rows)):
+            for column in columns:
+                self.tell(Message(f"{column.label}:"))
+                if isinstance(column, ModelColumn):
+                    report = self._dub(column, sources[column])
+                    reports.append(report)
+                    stopped = report.stopped
+                    found, dubbing_run = _videos_of(report), report.run_id
+                else:
+                    found, dubbing_run = _files_of(column, rows), ""
+                evaluated = None if stopped or not found else self._evaluate(rows, found)
+                if evaluated is not None:
+                    reports.append(evaluated)
+                    stopped = evaluated.stopped
+                kind: ColumnKind = "model" if isinstance(column, ModelColumn) else "files"
+                absent = tuple(row_id for row_id in rows if row_id not in found) if kind == "files" else ()
+                swept.append(
+                    SweptColumn(column.label, kind, dubbing_run, evaluated.run_id if evaluated else "", absent)
+                )
+                if stopped:
+                    break
+        return SweepReport(tuple(swept), tuple(reports), self.state, stopped)
+
+    def _read(self, source: LoadedSettings, out: str) -> Manifest:
+        return read_manifest(self.manifest, source, source.for_run(), out)
+
+    def _check_files(self, columns: Sequence[ModelColumn | FilesColumn], rows: dict[str, Row]) -> None:
+        for column in columns:
+            if isinstance(column, FilesColumn) and not _files_of(column, rows):
+                example = next(iter(rows.values()), None)
+                do = f"Name them as the outputs, such as {example.output}" if example else "Check the manifest"
+                happened = "no video of any row"
+                raise SettingsError("bad_usage", f"--files {column.label}={column.folder}", got=happened, do=do)
+
+    @contextmanager
+    def _kept_engine(self, rows: int) -> Generator[None]:
+        settings = engine_for(self.source.for_run().engine, rows, is_attended=True)
+        problem = EventListener(self.tell, rows).problem
+        with early_ray(settings) as early:
+            self._engine = KeptEngine(lambda config: make_engine(settings, config, make_worker, problem, early))
+            try:
+                yield
+            finally:
+                self._engine.close()
+                self._engine = None
+
+    @property
+    def _lent(self) -> KeptEngine:
+        assert self._engine is not None  # it is there while columns are worked through
+        return self._engine
+
+    def _dub(self, column: ModelColumn, source: LoadedSettings) -> Report:
+        out = f"{self.out}/{column.label}"
+        manifest = self._read(source, out)
+        listener = self._listener(manifest)
+        report = work_through(
+            manifest,
+            source,
+            registry_of(source.for_run(), self.models),
+            Dubbing(out, self.state, listener.problem),
+            state=self.state,
+            make_engine=self._lent.lend,
+            listener=listener,
+            stop=self.stop,
+            release=self._lent.take_back,
+        )
+        self.tell(RunEnded(report))
+        return report
+
+    def _evaluate(self, rows: dict[str, Row], found: dict[str, _Video]) -> Report:
+        policy = resolver.policy_of(self.source.for_run().paths)
+        with TemporaryDirectory(prefix="lipwise-") as folder:
+            path = Path(folder) / "videos.jsonl"
+            with path.open("w", encoding="utf-8") as file:
+                for row_id, video in found.items():
+                    file.write(json.dumps(_evaluated(rows[row_id], video)) + "\n")
+            manifest = read_evaluation(path, policy)
+        listener = self._listener(manifest)
+        report = evaluate(
+            manifest,
+            self.source,
+            registry_of(self.source.for_run(), self.models),
+            state=self.state,
+            out=self.out,
+            make_engine=self._lent.lend,
+            listener=listener,
+            stop=self.stop,
+            release=self._lent.take_back,
+        )
+        self.tell(RunEnded(report))
+        return report
+
+    def _listener(self, manifest: Manifest) -> EventListener:
+        rows = manifest.good + manifest.bad
+        self.tell(ManifestRead(rows))
+        return EventListener(self.tell, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Video:
+    """A column's video of a row.
+
+    Attributes:
+        place: Its path or address.
+        language: Of the row, as far as it is known.
+        keeps_times: Its frames are shown at the times of the row's own video.
+    """
+
+    place: str
+    language: str | None
+    keeps_times: bool
+
+
+def _videos_of(report: Report) -> dict[str, _Video]:
+    """Return the videos of a run by row; whoever stretches a video or leaves frames out moves the others."""
+    found: dict[str, _Video] = {}
+    for outcome in report.rows:
+        result = outcome.result
+        if isinstance(result, DubResult):
+            skipped = result.counts.source_frames_skipped if result.counts else None
+            keeps_times = result.fitted is None and not skipped
+            found[outcome.row_id] = _Video(result.output, result.language, keeps_times)
+    return found
+
+
+def _files_of(column: FilesColumn, rows: dict[str, Row]) -> dict[str, _Video]:
+    paths = {row.id: column.file_of(row.id, row.output) for row in rows.values()}
+    return {
+        row_id: _Video(
+            str(path.absolute()), None if rows[row_id].language == AUTO else rows[row_id].language, keeps_times=True
+        )
+        for row_id, path in paths.items()
+        if path
+    }
+
+
+def _evaluated(row: Row, video: _Video) -> dict[str, object]:
+    """Return the row of an evaluation: a video beside the part of the original that it was made of."""
+    record: dict[str, object] = {"id": row.id, "video": video.place, "tags": ",".join(row.tags)}
+    if video.language:
+        record["language"] = video.language
+    if video.keeps_times:
+        record |= {"reference": row.video, "reference_start": row.start_s}
+    return record

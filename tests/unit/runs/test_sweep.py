@@ -1,0 +1,59 @@
+"""A comparison of lip models, before anything is started, and its exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.runs.compared_models import files_columns, model_columns
+from lipwise_ray.runs.load_settings import load_settings
+from lipwise_ray.runs.report import Report
+from lipwise_ray.runs.sweep import Sweep, SweepReport, SweptColumn
+from lipwise_ray.runs.sweep_report import write_sweep
+from lipwise_ray.state.store import LocalStore
+
+RUN = Report("r", done=3, failed=1, left=0, seconds=1.0, frames=9, chunks_rendered=1, chunks_reused=0)
+
+
+def _sweep(folder: Path, *assignments: str) -> Sweep:
+    (folder / "v.mp4").touch()
+    manifest = folder / "rows.csv"
+    manifest.write_text("id,video,audio,output\na,v.mp4,v.mp4,a.mp4\n")
+    source = load_settings(assignments=assignments)
+    out = str(folder / "out")
+    return Sweep(str(manifest), source, out, f"{out}.state", None, lambda _: None, lambda: False)
+
+
+def test_a_checkpoint_of_all_models_is_refused(tmp_path: Path) -> None:
+    """Which of the models it is meant for, nobody could tell."""
+    with pytest.raises(SettingsError, match=r"LABEL=NAME@FILE"):
+        _sweep(tmp_path, 'lipsync.checkpoint="a.pth"').run(model_columns("wav2lip,musetalk_15"))
+
+
+def test_a_folder_without_a_file_of_any_row_is_refused_before_work(tmp_path: Path) -> None:
+    """Hours of dubbing would be spent before a slip of the pen shows."""
+    (tmp_path / "echo").mkdir()
+    columns = [*model_columns("wav2lip"), *files_columns([f"echo={tmp_path / 'echo'}"])]
+    with pytest.raises(SettingsError, match="no video of any row"):
+        _sweep(tmp_path).run(columns)
+    assert not (tmp_path / "out.state").exists()
+
+
+def test_failed_rows_of_all_models_count() -> None:
+    """Up to the fraction that was asked for; a comparison that was stopped is not over."""
+    report = SweepReport((), (RUN, dataclasses.replace(RUN, failed=0)), "state")
+    assert (report.code_above(0.0), report.code_above(0.2)) == (1, 0)
+    assert dataclasses.replace(report, stopped="asked").code_above(0.2) != 0
+
+
+def test_a_comparison_without_figures_has_a_page(tmp_path: Path) -> None:
+    """One that was stopped before anything was measured says so, and its tables have their heads."""
+    LocalStore(tmp_path / "state")
+    report = SweepReport((SweptColumn("wav2lip", "model", "", ""),), (), str(tmp_path / "state"), "asked")
+    page, rows, summary = write_sweep(report, "rows.csv", tmp_path / "out")
+    assert "no row was measured" in page.read_text("utf-8")
+    assert rows.read_text("utf-8-sig").startswith("row_id,column,kind,status")
+    assert summary.read_text("utf-8-sig").startswith("group,column,figure,better")
