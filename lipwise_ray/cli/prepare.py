@@ -77,6 +77,7 @@ def prepare(
     from lipwise_ray.training.prepare import PrepareSpec
     from lipwise_ray.training.preparing import Preparer, prepare_footage
 
+    footage = find_footage(root, val_share)
     settings = Settings()
     registry = registry_of(settings, setup.models_folder())
     pixels, shares = _pads(pads, pads_share, settings)
@@ -84,7 +85,6 @@ def prepare(
     make, detectors = (None, ()) if truth else _detector(detector, settings, registry)
     judge = _expert(expert, registry, truth=truth)
     speech = registry.resolve(_VAD) if registry.installed(_VAD) else None
-    footage = find_footage(root, val_share)
     preparer = Preparer(whole_path(out), spec, make, detectors, judge, speech)
     if judge is not None and judge.made_for and not truth:
         typer.echo(

@@ -73,10 +73,11 @@ def named(found: list[EffectiveSetting], name: str) -> list[EffectiveSetting]:
     keys = [one.setting.name for one in found]
     sections = {key.rpartition(".")[0] for key in keys}
     known = sorted({*keys, *sections})
-    last_parts = {key.rpartition(".")[2]: key for key in reversed(keys)}
-    near = difflib.get_close_matches(name, known, n=1) or [
-        last_parts[one] for one in difflib.get_close_matches(name.rpartition(".")[2], last_parts, n=1)
-    ]
-    hint = f' - did you mean "{near[0]}"?' if near else ""
+    last_parts = {key: key.rpartition(".")[2] for key in keys}
+    near = difflib.get_close_matches(name, known, n=1)
+    if not near and (part := difflib.get_close_matches(name.rpartition(".")[2], last_parts.values(), n=1)):
+        near = [key for key, last in last_parts.items() if last == part[0]]
+    meant = " or ".join(f'"{key}"' for key in near)
+    hint = f" - did you mean {meant}?" if near else ""
     do = "" if near else f"Sections: {', '.join(sorted({one.partition('.')[0] for one in keys}))}"
     raise SettingsError("settings", "", got=f'unknown setting "{clipped(name)}"{hint}', do=do)

@@ -131,7 +131,7 @@ def test_faces_do_not_depend_on_others(model: LipSync) -> None:
 
 def test_faces_follow_what_is_said(model: LipSync) -> None:
     """Other audio gives another face, and that of the other person of the call stays; silence is no error."""
-    faces, sounds = _inputs(model, model.batch_faces)
+    faces, sounds = _inputs(model, max(BATCH, model.batch_faces))
     both, silent = model(faces, sounds), sounds.copy()
     silent[1] = 0 if model.feature is not MEL else -4
     other = model(faces, silent)

@@ -23,6 +23,7 @@ from lipwise_ray.pipeline.analysis.face_detection import scan
 from lipwise_ray.pipeline.inputs.records import Video
 from lipwise_ray.pipeline.quality.lip_windows import Faces, frames_shown
 from lipwise_ray.pipeline.quality.reference_comparison import Reference, compare_pictures
+from lipwise_ray.pipeline.quality.size_fit import SizeFit
 from lipwise_ray.settings.model import DetectSettings, Settings
 from lipwise_ray.values import F32Array, Size, Span
 
@@ -231,7 +232,9 @@ def test_evaluation_compares_equal_pictures(video: Video) -> None:
     recipe = _recipe(video)
     boxes = np.tile(np.array([60, 30, 100, 70], np.float32), (FRAMES, 1))
     faces = Faces(np.arange(FRAMES), np.zeros(FRAMES, np.int64), boxes)
-    reference = Reference(video, recipe, 0, None, None)
+    alike = SizeFit(0, 0, recipe.canvas.shown_size, 1.0, 1.0)
+    nothing: Any = None
+    reference = Reference(video, recipe, alike, 0.0, 0, nothing, nothing, nothing)
     landmarks = np.tile(np.array([[70, 40], [90, 40], [80, 50], [72, 60], [88, 60]], np.float32), (FRAMES, 1, 1))
     span = Span(0, FRAMES)
     found = compare_pictures(

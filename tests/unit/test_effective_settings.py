@@ -45,7 +45,7 @@ def test_a_key_or_a_section_is_found(name: str, keys: list[str]) -> None:
     ("name", "words"),
     [
         ("detect.strid", r'unknown setting "detect.strid" - did you mean "detect.stride"\?'),
-        ("strenght", r'did you mean "restore.strength"\?'),
+        ("strenght", r'did you mean "lipsync.strength" or "restore.strength"\?'),
         ("encode.audoi", r'did you mean "encode.audio"\?'),
         ("qqq", r"Sections: asr, chunk"),
     ],

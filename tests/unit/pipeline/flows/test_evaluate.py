@@ -32,7 +32,8 @@ def _flow(**more: Any) -> EvaluationFlow:
 
 def _examined(scan: tuple[NumberedSpan, ...], measure: tuple[NumberedSpan, ...]) -> ExamineResult:
     probed = Probed("j", {}, "v", "d")
-    return ExamineResult(job_id="j", to_do=ToMeasure(probed=probed, frames=15, chunks=2, scan=scan, measure=measure))
+    to_do = ToMeasure(probed=probed, frames=15, chunks=2, lag_s=0.0, scan=scan, measure=measure)
+    return ExamineResult(job_id="j", to_do=to_do)
 
 
 def test_faces_are_found_before_anything_is_measured() -> None:

@@ -197,7 +197,7 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
         [ExaminePayload(ROW, ReferencePart("s3://b/r.mp4", {"fid": "inception is not installed"}))],
         [
             ExamineResult(job_id="j", known=EVALUATED),
-            ExamineResult(job_id="j", to_do=ToMeasure(probed=PROBED, frames=9, chunks=1, measure=(PIECE,))),
+            ExamineResult(job_id="j", to_do=ToMeasure(probed=PROBED, frames=9, chunks=1, lag_s=0.0, measure=(PIECE,))),
         ],
     ),
     (task_kinds.MEASURE, [MeasurePayload(ROW, PROBED, PIECE, ReferencePart())], [MeasureResult()]),
