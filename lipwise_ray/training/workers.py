@@ -102,10 +102,10 @@ def _pass_on(desk: Any, watcher: RunWatcher) -> None:  # noqa: ANN401  # Ray's, 
 
 
 def _cause(error: Exception) -> LipwiseError:
-    """Return the error of ours that stopped a worker; Ray Train wraps it without a public way to it."""
+    """Return the error of ours that stopped a worker; earlier versions of Ray Train wrap it."""
     failures: dict[int, Exception] = getattr(error, "worker_failures", {})
     for failure in failures.values():
-        inner: object = getattr(failure, "_base_exc", None)
+        inner: object = getattr(failure, "_base_exc", failure)
         if isinstance(inner, LipwiseError):
             return inner
     return SetupError("training_failed", "ray train", got=f"a worker did not finish: {str(error).strip()[-400:]}")
