@@ -75,7 +75,7 @@ class DeskWatcher:
         import ray
 
         if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
-            self._is_stopping = ray.get(self._asked) or self._is_stopping
+            self._is_stopping = bool(ray.get(self._asked))  # the desk does not take a stop back
             self._asked = None
         return self._is_stopping
 
