@@ -10,7 +10,9 @@ import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.prepare import prepare
-from lipwise_ray.errors import SettingsError
+from lipwise_ray.cli.stopping import StopFlag
+from lipwise_ray.errors import SettingsError, WeightsError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings.layers import read_toml
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import whole_path
@@ -28,42 +30,46 @@ Run = Annotated[Path, typer.Argument(help="Folder of the run; one that is there 
 Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="KEY=VALUE")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="More than one trains by Ray Train.")]
 Address = Annotated[str, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")]
+_STOPPING = "stopping: the step at hand ends first, and is saved; press Ctrl-C again to stop at once"
 
 
 def _train(
     network: str, data: Path, run: Path, job: Path | None, values: list[str] | None, workers: int, address: str
 ) -> None:
+    stop = StopFlag(_STOPPING)  # loading takes seconds
+    from lipwise_ray.cli.train_progress import shown
     from lipwise_ray.training.settings import make_settings
 
     kind = cast("Network", network)
-    settings = make_settings(kind, {**_given(kind, job, values), "data": str(whole_path(data))})
-    if workers > 1:
-        from lipwise_ray.training.workers import run_on_workers
+    settings = make_settings(kind, {**_given(kind, job, values, run), "data": str(whole_path(data))})
+    with shown(stop) as display:
+        if workers > 1:
+            from lipwise_ray.training.workers import run_on_workers
 
-        run_on_workers(settings, run, workers, address)
-    else:
-        import torch
+            result = run_on_workers(settings, run, workers, address, display)
+        else:
+            import torch
 
-        from lipwise_ray.training.run import run as run_here
-        from lipwise_ray.training.task import Team
+            from lipwise_ray.training.run import run as run_here
+            from lipwise_ray.training.task import Team
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        result = run_here(settings, run, Team(device=device), typer.echo)
-        if result.interrupted:
-            typer.echo(f"{run}: stopped after step {result.step} and saved; run it again to go on")
-            raise typer.Exit(3)
-        typer.echo(
-            f"best.pth is of step {result.best_step}"
-            + ("" if result.best_step else ": no evaluation was better than that before the first step")
-        )
+            result = run_here(settings, run, Team(device="cuda" if torch.cuda.is_available() else "cpu"), display)
+    if result.interrupted:
+        typer.echo(f"{run}: stopped after step {result.step} and saved; run it again to go on")
+        raise typer.Exit(ExitCode.STOPPED)
+    begun_best = "" if result.best_step else ": no evaluation was better than that before the first step"
+    typer.echo(f"best.pth is of step {result.best_step}{begun_best}")
     typer.echo(f"{run}: metrics.csv, curves.png, samples, checkpoints last.pth and best.pth")
 
 
-def _given(network: Network, job: Path | None, values: list[str] | None) -> dict[str, Any]:
-    """Return the settings that a user gives, with the files of the weights that they name."""
+def _given(network: Network, job: Path | None, values: list[str] | None, run: Path | None = None) -> dict[str, Any]:
+    """Return the settings that a user gives, with the files of the weights that they name.
+
+    Weights that a run in the folder began with are not needed when it goes on.
+    """
     from lipwise_ray.runs.run_inputs import registry_of
     from lipwise_ray.training.first_weights import find_weights, terms_note
-    from lipwise_ray.training.settings import WEIGHTS
+    from lipwise_ray.training.settings import WEIGHTS, first_weights_of
 
     given: dict[str, Any] = read_toml(job) if job else {}
     for text in values or []:
@@ -72,9 +78,16 @@ def _given(network: Network, job: Path | None, values: list[str] | None) -> dict
             raise SettingsError("bad_set", f"--set {text}", got="not KEY=VALUE")
         given[key.strip()] = _value(value)
     registry = registry_of(Settings(), setup.models_folder())
+    begun = first_weights_of(run) if run is not None else {}
     for name in WEIGHTS:
         if given.get(name):
-            found = find_weights(name, str(given[name]), network, registry)
+            try:
+                found = find_weights(name, str(given[name]), network, registry)
+            except WeightsError:
+                if name not in begun or Path(begun[name]).is_file():
+                    raise
+                given[name] = begun[name]
+                continue
             given[name] = str(found.path)  # whole: Ray Train's workers have a folder of their own
             if note := terms_note(found):
                 typer.echo(note, err=True)

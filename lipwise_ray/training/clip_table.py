@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -144,9 +142,10 @@ def write_table(
     lines = [line for clip, result in results for line in lines_of(clip, result)]
     names = [field.name for field in fields(ClipLine)]
     replace_text(out / TABLE, as_csv([asdict(line) for line in lines], names).decode("utf-8-sig"))
-    refused = io.StringIO(newline="")
-    csv.writer(refused).writerow(("clip", "code", "reason"))
-    csv.writer(refused).writerows(sorted((one.clip, one.code, one.reason) for one in lines if one.kept == "no"))
-    replace_text(out / SKIPPED, refused.getvalue())
+    refused = sorted(
+        ({"clip": one.clip, "code": one.code, "reason": one.reason} for one in lines if one.kept == "no"),
+        key=lambda row: tuple(row.values()),
+    )
+    replace_text(out / SKIPPED, as_csv(refused, ("clip", "code", "reason")).decode("utf-8-sig"))
     replace_text(out / DATA_NOTE, TypeAdapter(DataSetNote).dump_json(note, indent=1).decode() + "\n")
     return out / TABLE

@@ -73,7 +73,9 @@ def write_contact_sheet(out: Path, results: Sequence[tuple[Clip, tuple[SortedFac
     environment = Environment(
         loader=PackageLoader("lipwise_ray.training", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    page = environment.get_template("contact_sheet.html.jinja").render(title=f"faces of {out.name}", groups=groups)
+    page = environment.get_template("contact_sheet.html.jinja").render(
+        title=f"faces of {printable(out.resolve().name)}", groups=groups
+    )
     replace_text(out / SHEET, page)
 
 

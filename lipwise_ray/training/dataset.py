@@ -16,7 +16,8 @@ NOTE = "clip.json"
 CURATION = ".curation"
 """Folder of a data set in which `train prepare` keeps what it found and measured in each video."""
 
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
+"""Bytes of a clip's name: it is a path of folders below the data set's, on systems that allow 255 for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def read_list(path: Path) -> list[str]:
     if not names:
         raise InputError("empty_list", str(path), got="lists no clips", do="Add clips; a split needs two speakers")
     for name in names:
-        if name.startswith("/") or ".." in name.split("/") or len(name.encode()) > _LONGEST_NAME:
+        if name.startswith("/") or ".." in name.split("/") or len(name.encode()) > LONGEST_NAME:
             raise InputError(
                 "bad_name", str(path), got=f"{name[:80]!r} is no clip below this folder", do="Correct the list"
             )

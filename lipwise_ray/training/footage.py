@@ -8,16 +8,20 @@ import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lipwise_ray.errors import InputError
+from lipwise_ray.storage.digest import ID_CHARACTERS
 from lipwise_ray.synth.truth import without_take
-from lipwise_ray.training.dataset import face_ending, read_list
+from lipwise_ray.training.dataset import LONGEST_NAME, face_ending, read_list
 
 _ENDINGS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mts", ".ts"})
 _LISTS = ("train", "val", "test")
 _FURTHER_FACE = re.compile(re.escape(face_ending(0)).replace("0", r"\d+$"))
 """Names that the further clips of another video may have."""
+
+_MOST_ADDED = len(face_ending(64)) + 9
+"""Bytes that a name grows by: for a further face, and for a hash."""
 
 _FEWEST_CLIPS = 2  # to train on, and to validate with
 
@@ -99,10 +103,14 @@ def _group(clip: Clip, *, by_folder: bool) -> str:
 
 
 def _named(root: Path, files: list[Path]) -> list[Clip]:
-    """Return files with names of their own: those that would share one are told apart by their paths' hashes."""
+    """Return files with names of their own: those that would share one are told apart by their paths' hashes.
+
+    A clip is a folder, so a name that is the folder of another's is shared too.
+    """
     names = [_name(root, file) for file in files]
     shared = {name for name, count in Counter(names).items() if count > 1}
     shared |= {name for name in names if _FURTHER_FACE.search(name)}
+    shared |= {str(folder) for name in names for folder in PurePosixPath(name).parents} & {*names}
     return [
         Clip(f"{name}-{_path_hash(root, file)}" if name in shared else name, file)
         for name, file in zip(names, files, strict=True)
@@ -113,12 +121,20 @@ def _path_hash(root: Path, file: Path) -> str:
     return hashlib.sha256(os.fsencode(file.relative_to(root))).hexdigest()[:8]
 
 
+def _short_hash(name: bytes) -> str:
+    return hashlib.sha256(name).hexdigest()[:ID_CHARACTERS]
+
+
 def _name(root: Path, file: Path) -> str:
     """Return a file's name in the lists: without spaces, which end a name there; another ending than .mp4 stays."""
     ending = file.suffix.lower()
     relative = file.relative_to(root).with_suffix("").as_posix().encode("utf-8", "backslashreplace").decode()
     name = "_".join(relative.split()) + ("" if ending == ".mp4" else f"-{ending[1:]}")
-    return name if "/" in name else f"clips/{name}"
+    name = name if "/" in name else f"clips/{name}"
+    if len(name.encode()) <= LONGEST_NAME - _MOST_ADDED:
+        return name
+    folder, _, own = name.rpartition("/")  # clips of a folder stay together in the split
+    return f"{_short_hash(os.fsencode(folder))}/{_short_hash(os.fsencode(own))}"
 
 
 def _file_of(root: Path, name: str) -> Path:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,25 +16,9 @@ from lipwise_ray.training import checkpoints
 from lipwise_ray.training.run_folder import LOG_EVERY, RunFolder, numbers_of
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.task import Team, TrainingTask, learning_rate
+from lipwise_ray.training.watching import Result, RunProgress, RunWatcher
 
 _AHEAD = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """End of a run.
-
-    Attributes:
-        step: Steps that are done.
-        metrics: Numbers of the last evaluation.
-        best_step: Step of the best checkpoint.
-        interrupted: A signal ended it early.
-    """
-
-    step: int
-    metrics: dict[str, float]
-    best_step: int
-    interrupted: bool
 
 
 def train(
@@ -49,9 +27,9 @@ def train(
     settings: TrainSettings,
     folder: Path,
     team: Team,
-    say: Callable[[str], None],
+    watcher: RunWatcher,
 ) -> Result:
-    """Train until the run's last step, its time limit, or a signal.
+    """Train until the run's last step, its time limit, or until it is stopped.
 
     Args:
         task: The network, with its data.
@@ -59,7 +37,7 @@ def train(
         settings: The run's settings.
         folder: Checkpoints, metrics and images.
         team: This worker among the run's workers; the first one writes.
-        say: Takes lines for people.
+        watcher: Watches the run, and may stop it; one of any worker stops all, after the same step.
 
     Returns:
         Where it ended.
@@ -68,11 +46,13 @@ def train(
     files = RunFolder(folder, task, begin, settings) if team.rank == 0 else None
     begin_s = time.perf_counter()
     metrics: dict[str, float] = {}
+    losses: dict[str, float] = {}
+    is_stopped = False
     waited = Stage()
     ahead = Background(lambda: map(task.batch, range(begin.step, settings.steps)), _AHEAD)
-    with _orderly_end() as ended, ahead:
+    with ahead:
         if step == 0:
-            metrics = _first_evaluation(task, files, team, say)
+            metrics = _first_evaluation(task, files, team, watcher)
         task.train_mode()
         for arrays in timed(iter(ahead), waited):
             batch = {name: torch.from_numpy(value).to(team.device) for name, value in arrays.items()}
@@ -80,15 +60,17 @@ def train(
                 recent[name].append(value)
             step += 1
             passed_s = time.perf_counter() - begin_s
-            late = ended.is_set() or 0 < settings.minutes <= passed_s / 60
-            over = team.any(late) or step == settings.steps
+            is_stopped = watcher.stops()
+            is_late = 0 < settings.minutes <= passed_s / 60
+            over = team.any(is_stopped, is_late) or step == settings.steps
             if step % LOG_EVERY == 0 or over:
-                _log_losses(files, team, settings, step, recent)
+                losses = _log_losses(files, team, settings, step, recent)
+            watcher.moved(_progress(settings, begin.step, step, losses, passed_s))
             due = step % settings.eval_every == 0
             if files and (due or over):
                 metrics = files.evaluate(step, counts=due)
-                waiting = f"waiting for data {waited.busy_s / passed_s:.1%} of the time"
-                say(f"step {step}: {in_figures(metrics)}; {(step - begin.step) / passed_s:.2f} steps/s, {waiting}")
+                pace = f"{(step - begin.step) / passed_s:.2f} steps/s, waiting for data {waited.busy_s / passed_s:.1%}"
+                watcher.say(f"step {step}: {in_figures(metrics)}; {pace} of the time")
             if due:  # an evaluation because of a stop must not change the course of the run
                 task.react(team.from_first(metrics))
             if files:
@@ -99,16 +81,14 @@ def train(
     if files:
         files.close()
     best_step = files.best_step if files else 0
-    return Result(step, metrics, best_step, interrupted=ended.is_set() and step < settings.steps)
+    return Result(step, metrics, best_step, interrupted=is_stopped and step < settings.steps)
 
 
-def _first_evaluation(
-    task: TrainingTask, files: RunFolder | None, team: Team, say: Callable[[str], None]
-) -> dict[str, float]:
+def _first_evaluation(task: TrainingTask, files: RunFolder | None, team: Team, watcher: RunWatcher) -> dict[str, float]:
     """Measure the weights that a run begins with: what it gains shows against them."""
     metrics = files.begin() if files else {}
     if files:
-        say(f"step 0: {in_figures(metrics)}")
+        watcher.say(f"step 0: {in_figures(metrics)}")
     task.react(team.from_first(metrics))
     return metrics
 
@@ -118,36 +98,27 @@ def in_figures(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
+def _progress(
+    settings: TrainSettings, begun_at: int, step: int, losses: Mapping[str, float], passed_s: float
+) -> RunProgress:
+    rate = (step - begun_at) / passed_s
+    left_s = (settings.steps - step) / rate
+    if settings.minutes:
+        left_s = min(left_s, max(0.0, settings.minutes * 60 - passed_s))
+    return RunProgress(step, settings.steps, losses, rate, left_s)
+
+
 def _log_losses(
     files: RunFolder | None,
     team: Team,
     settings: TrainSettings,
     step: int,
     recent: dict[str, list[float | Tensor]],
-) -> None:
-    """Write the means of the latest losses, and forget them where the next ones begin."""
+) -> dict[str, float]:
+    """Write the means of the latest losses, and forget them where the next ones begin; return the means."""
     means = team.mean({name: float(np.mean(values)) for name, values in numbers_of(recent).items()})
     if files:
         files.losses(step, {**means, "lr": learning_rate(settings, step)})
     if step % LOG_EVERY == 0:
         recent.clear()
-
-
-@contextmanager
-def _orderly_end() -> Generator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into a checkpoint; the second one ends at once."""
-    ended = threading.Event()
-    old: Mapping[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the handler's signature
-        if ended.is_set():
-            raise KeyboardInterrupt
-        ended.set()
-
-    if threading.current_thread() is threading.main_thread():
-        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield ended
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+    return means

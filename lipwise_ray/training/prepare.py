@@ -278,7 +278,8 @@ def _cut(source: SourceVideo, tracks: Tracks, origin: ClipOrigin, target: Path) 
         frames = _write_crops(
             read_crops(source.info, source.index, boxes, origin.size_px or _own_size(boxes)), work
         )  # fmt: skip
-        write_record(work / NOTE, ClipNote(frames, source.path.name, origin))
+        name = source.path.name.encode("utf-8", "backslashreplace").decode()  # the system's names are bytes
+        write_record(work / NOTE, ClipNote(frames, name, origin))
         if target.exists():
             shutil.rmtree(target)
         work.replace(target)

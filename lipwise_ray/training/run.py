@@ -15,11 +15,12 @@ from lipwise_ray.training.detector import DetectorTask
 from lipwise_ray.training.expert import ExpertTask
 from lipwise_ray.training.files import alone_in, replace_text
 from lipwise_ray.training.generator import GeneratorTask
-from lipwise_ray.training.loop import Result, train
+from lipwise_ray.training.loop import train
 from lipwise_ray.training.restorer import RestorerTask
 from lipwise_ray.training.settings import RECORD, TrainSettings, compare, record_of
 from lipwise_ray.training.task import Team, TrainingTask
 from lipwise_ray.training.visemes import VisemesTask
+from lipwise_ray.training.watching import Result, RunWatcher
 
 _TASKS: dict[str, Callable[[TrainSettings, Team], TrainingTask]] = {
     "visemes": VisemesTask,
@@ -45,14 +46,14 @@ def make_task(settings: TrainSettings, team: Team) -> TrainingTask:
     return _TASKS[settings.network](settings, team)
 
 
-def run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]) -> Result:
+def run(settings: TrainSettings, folder: Path, team: Team, watcher: RunWatcher) -> Result:
     """Train a network as one worker of a team; a run that is in the folder goes on.
 
     Args:
         settings: Settings of the run.
         folder: Gets checkpoints, ``metrics.csv``, ``curves.png``, sample sheets, TensorBoard files.
         team: This worker.
-        say: Takes lines for people.
+        watcher: Watches the run, and may stop it.
 
     Returns:
         Where it ended.
@@ -65,32 +66,32 @@ def run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], 
         StorageError: The disk is full.
     """
     if team.rank:
-        return _run(settings, folder, team, say)
+        return _run(settings, folder, team, watcher)
     with alone_in(folder):
-        return _run(settings, folder, team, say)
+        return _run(settings, folder, team, watcher)
 
 
-def _run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]) -> Result:
+def _run(settings: TrainSettings, folder: Path, team: Team, watcher: RunWatcher) -> Result:
     last, best = folder / checkpoints.LAST, folder / checkpoints.BEST
     goes_on = last.exists() or best.exists()
     record = record_of(settings, team.size)
     if goes_on and team.rank == 0:
-        compare(settings, record, folder)
+        record = compare(settings, record, folder)
     task = make_task(settings, team)
     task.open()
     if goes_on:
         begin = checkpoints.load(last, task)
-        say(f"goes on from step {begin.step}")
+        watcher.say(f"goes on from step {begin.step}")
     else:
         begin = checkpoints.Begin(0, {"best": float("inf")})
         for line in task.begin():
-            say(line)
+            watcher.say(line)
     if team.rank == 0:
         replace_text(folder / RECORD, json.dumps(record, indent=1))
     if task.left_out:
         name, reason = next(iter(task.left_out.items()))
-        say(f"{len(task.left_out)} listed clips are left out, for example {name}: {reason}")
+        watcher.say(f"{len(task.left_out)} listed clips are left out, for example {name}: {reason}")
     try:
-        return train(task, begin, settings, folder, team, say)
+        return train(task, begin, settings, folder, team, watcher)
     except OSError as error:  # images and logs; checkpoints tell for themselves
         raise write_problem(folder, error) from error

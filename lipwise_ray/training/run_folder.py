@@ -84,10 +84,10 @@ class RunFolder:
             over: It is the last step, for now.
         """
         settings = self._settings
-        if step and settings.keep_every and step % settings.keep_every == 0:
-            self._write(checkpoints.kept_name(step), step, {"recent": numbers_of(recent)})
         if over or step % settings.save_every == 0:
             self._write(checkpoints.LAST, step, {"recent": numbers_of(recent)})
+        if step and settings.keep_every and step % settings.keep_every == 0:  # after: on a full disk the run goes on
+            self._write(checkpoints.kept_name(step), step, {"recent": numbers_of(recent)})
 
     def _write(self, name: str, step: int, extra: Mapping[str, object]) -> None:
         checkpoints.save(self._folder / name, self._task, step, {**self._known, **extra}, self._settings)

@@ -26,6 +26,9 @@ RECORD = "settings.json"
 WEIGHTS = ("init", "disc_init", "expert", "sound")
 """Settings that name a file of weights."""
 
+FIRST_WEIGHTS = ("init", "disc_init", "sound")
+"""Those that only the beginning of a run reads; the files may be gone when it goes on."""
+
 _MAY_CHANGE = frozenset({"steps", "save_every", "keep_every", "threads", "data", "minutes"})
 _EVALUATION = frozenset({"eval_every", "eval_batches"})
 
@@ -226,8 +229,17 @@ def _hash_of_notes(clips: Path) -> str | None:
     return digest.hexdigest() if notes else None
 
 
-def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
-    """Compare with what the folder's run was started with.
+def first_weights_of(folder: Path) -> dict[str, str]:
+    """Return the files of the weights that a folder's run began with, by setting; empty where none has begun."""
+    try:
+        record: Any = json.loads((folder / RECORD).read_text())
+        return {name: str(record[name]) for name in FIRST_WEIGHTS if record.get(name)}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def compare(settings: TrainSettings, record: Json, folder: Path) -> Json:
+    """Compare with what the folder's run was started with; return the record to keep.
 
     Args:
         settings: Settings of this start.
@@ -243,6 +255,9 @@ def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
         old: Any = json.loads(path.read_text())
         # Earlier records have no hashes of the weights: there their paths decide.
         changeable = _may_change(settings) | {name for name in WEIGHTS if f"{name}_sha256" in old}
+        for name in (f"{setting}_sha256" for setting in FIRST_WEIGHTS if record[setting]):
+            if record[name] is None and name in old:  # the file is gone, and not needed any more
+                record = {**record, name: old[name]}
         changed = [n for n in record if n not in changeable and old.get(n, record[n]) != record[n]]
     except (OSError, ValueError, AttributeError) as error:
         raise StateError(
@@ -259,3 +274,4 @@ def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
             must=f"this command has {', '.join(f'{name} = {record[name]!r}' for name in changed)}",
             do="Resume with the same settings, or begin another run with init=FILE and this run's weights",
         )
+    return record

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
 
 _JITTER_SHIFT, _JITTER_SCALE = 0.025, 0.04
+_BLOCK_SAMPLES = 1 << 20
 FRAME_SAMPLES = SAMPLE_RATE_HZ // RATE_HZ
 
 
@@ -72,22 +73,26 @@ class SourceVideo:
         return lead_s(self.info)
 
     @cached_property
-    def _decoded(self) -> tuple[F32Array, float]:
+    def _waves(self) -> tuple[F32Array, F32Array]:
+        """Samples at both levels, as maps of files: hours of them must not be held in memory."""
         with TemporaryDirectory() as folder:
-            raw = Path(folder) / "audio.f32"
+            raw, loud = Path(folder) / "audio.f32", Path(folder) / "heard.f32"
             sound = extract_network_audio(probe_audio(self.path), raw)
-            return np.fromfile(raw, np.float32), sound.heard.gain
+            own, gain = _mapped(raw), np.float32(sound.heard.gain)
+            with loud.open("wb") as file:
+                for start in range(0, len(own), _BLOCK_SAMPLES):
+                    file.write((own[start : start + _BLOCK_SAMPLES] * gain).tobytes())
+            return own, _mapped(loud)
 
     @property
     def own_wave(self) -> F32Array:
         """Mono samples at 16 kHz at their own level, shape (N,)."""
-        return self._decoded[0]
+        return self._waves[0]
 
-    @cached_property
+    @property
     def wave(self) -> F32Array:
         """The same at the level at which the lip-sync network hears them."""
-        samples, gain = self._decoded
-        return samples * np.float32(gain)
+        return self._waves[1]
 
     @cached_property
     def mel(self) -> F32Array:
@@ -165,6 +170,13 @@ class SourceVideo:
     def no_face(self) -> FaceError:
         """Return the error of a video without faces."""
         return FaceError("no_face", str(self.path), got=f"no face in {len(self.index)} frames", do="Leave it out")
+
+
+def _mapped(path: Path) -> F32Array:
+    """Return a file's samples; they stay readable when its name is gone."""
+    if not path.stat().st_size:
+        return np.zeros(0, np.float32)
+    return np.asarray(np.memmap(path, np.float32, "c"))  # torch wants what it takes to be writable
 
 
 def _moved(box: list[float], shift: F64Array, scale: F64Array) -> F32Array:

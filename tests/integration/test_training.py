@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
@@ -198,13 +201,53 @@ def test_two_workers_give_the_loss_curve_of_one_with_twice_the_batch(corpus: Pat
     assert two == pytest.approx(one, rel=0.15)
 
 
+def _weights(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "last.pth", weights_only=True)["state_dict"]
+
+
+@pytest.mark.slow
+def test_a_signal_to_two_workers_saves_and_the_same_command_goes_on(corpus: Path, tmp_path: Path) -> None:
+    """Progress is shown while they work, SIGTERM ends both after one step, and the end is that of an unbroken run."""
+    done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96", *SMALL)
+    assert done.returncode == 0, done.stderr
+    common = ["width=0.125", "eval_every=100000", "save_every=100000", "eval_batches=1", "threads=1", "batch=4"]
+
+    def words(name: str, steps: int) -> tuple[str, ...]:
+        sets = [word for text in (*common, f"steps={steps}") for word in ("--set", text)]
+        return ("train", "expert", str(tmp_path / "data"), str(tmp_path / name), "--workers", "2", *sets)
+
+    process = subprocess.Popen(
+        command(*words("ended", 100_000)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        progress = next(line for line in process.stderr if line.startswith("step "))
+        process.send_signal(signal.SIGTERM)
+        told, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert re.fullmatch(r"step \d+/100000(, loss \d+\.\d+)?, \d+\.\d+ steps/s, about .* left\n", progress)
+    assert process.returncode == 3, errors
+    assert "the step at hand ends first" in errors
+    step = int(torch.load(tmp_path / "ended/last.pth", weights_only=True)["global_step"])
+    assert f"stopped after step {step} and saved" in told
+    gone_on = run(*words("ended", step + 2))
+    assert gone_on.returncode == 0, gone_on.stderr
+    assert f"goes on from step {step}" in gone_on.stdout
+    whole = run(*words("whole", step + 2))
+    assert whole.returncode == 0, whole.stderr
+    ended = _weights(tmp_path / "ended")
+    assert all(torch.equal(value, ended[key]) for key, value in _weights(tmp_path / "whole").items())
+
+
 @pytest.mark.slow
 def test_a_workers_error_is_the_runs_error(tmp_path: Path) -> None:
     """What stops a worker of Ray Train is told as if there were one process."""
     (tmp_path / "data").mkdir()
     done = run("train", "expert", str(tmp_path / "data"), str(tmp_path / "run"), "--workers", "2")
     assert done.returncode == 2
-    assert "train.txt" in done.stderr
+    assert "val.txt: not a file list of clips" in done.stderr
+    assert "a worker did not finish" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from lipwise_ray.training.settings import TrainSettings
+    from lipwise_ray.training.watching import RunProgress
 
 pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
@@ -82,6 +83,21 @@ def small(network: str, data: Path, **more: Any) -> TrainSettings:
     return make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
 
 
+class Listener:
+    """Watches a run: hands its lines on, keeps its progress, and stops it after a step, where one is given."""
+
+    def __init__(self, say: Callable[[str], None] = lambda _: None, stop_after: int | None = None) -> None:
+        self.say = say
+        self.progress: list[RunProgress] = []
+        self._stop_after = stop_after
+
+    def moved(self, progress: RunProgress) -> None:
+        self.progress.append(progress)
+
+    def stops(self) -> bool:
+        return self._stop_after is not None and len(self.progress) + 1 >= self._stop_after
+
+
 def train(
     network: str, data: Path, folder: Path, say: Callable[[str], None] = lambda _: None, **more: Any
 ) -> dict[str, float]:
@@ -89,7 +105,7 @@ def train(
     from lipwise_ray.training.run import run
     from lipwise_ray.training.task import Team
 
-    return run(small(network, data, **more), folder, Team(), say).metrics
+    return run(small(network, data, **more), folder, Team(), Listener(say)).metrics
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,9 @@ def test_the_table_has_a_line_for_each_face_and_each_broken_video(tmp_path: Path
     ]
     assert (lines[0]["size_px"], lines[0]["offset_frames"], lines[1]["offset_frames"]) == ("120.0", "0", "")
     with (tmp_path / "skipped.csv").open(newline="", encoding="utf-8") as file:
-        assert [row["code"] for row in csv.DictReader(file)] == ["small_face", "cut_off"]
+        assert [(row["clip"], row["code"]) for row in csv.DictReader(file)] == [
+            ("'=a/two+face2", "small_face"), ("a/cut", "cut_off")
+        ]  # fmt: skip
     note = json.loads((tmp_path / "curation.json").read_text())
     assert (note["detectors"], note["rules"]["min_face_px"]) == (["ab"], 48.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -13,12 +13,13 @@ import pytest
 from lipwise_ray.errors import InputError, SettingsError
 from lipwise_ray.lipsync.windows import constant_rate_starts, window
 from lipwise_ray.pipeline.analysis.crops import read_mel
-from lipwise_ray.training.dataset import runs
+from lipwise_ray.training.dataset import face_ending, read_list, runs
 from lipwise_ray.training.footage import find_footage
 from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.samples import _varied, expert_samples, generator_samples
 from lipwise_ray.training.settings import compare, make_settings, record_of
 from lipwise_ray.training.spoken import open_spoken
+from lipwise_ray.values import Json
 
 
 def test_a_pack_holds_the_crops_of_the_list(prepared: Path) -> None:
@@ -279,8 +280,9 @@ def test_varied_sound_is_a_function_of_the_sample() -> None:
 def test_clips_whose_names_would_be_one_stay_two(tmp_path: Path) -> None:
     """Spaces, endings and folders that make one name of two files do not make one clip of them."""
     files = ["x y.mpg", "x_y.mpg", "a.mpg", "a-mpg.mp4", "b.mp4", "clips/b.mp4", "c.mp4", "c+face2.mp4"]
+    files += ["a.MPG", "d/e.mp4", "d/e/f.mp4", "d/e/f/g.mp4", "\u00e9\u2028\u4e00 .mp4", "\udce9.mp4"]
     for file in files:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / file).touch()
     clips = find_footage(tmp_path, 0.3).clips
     assert sorted(str(clip.path.relative_to(tmp_path)) for clip in clips) == sorted(files)
@@ -288,6 +290,25 @@ def test_clips_whose_names_would_be_one_stay_two(tmp_path: Path) -> None:
     assert len({clip.name for clip in clips}) == len(files)
     assert "clips/c" in {clip.name for clip in clips}
     assert "clips/c+face2" not in {clip.name for clip in clips}, "the second face of c.mp4 has that name"
+    folders = {str(folder) for clip in clips for folder in PurePosixPath(clip.name).parents}
+    assert not folders & {clip.name for clip in clips}, "a clip is a folder, which is made anew with all that is in it"
+    (tmp_path / "list.txt").write_text("".join(f"{clip.name}\n" for clip in clips), "utf-8")
+    assert read_list(tmp_path / "list.txt") == [clip.name for clip in clips]
+
+
+def test_names_that_are_too_long_for_a_list_become_short_ones(tmp_path: Path) -> None:
+    """Footage deep in folders is listed, its further faces too, and a folder's clips stay on one side of the split."""
+    folders = [tmp_path / ("a" * 120) / (letter * 120) for letter in "bc"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for name in ("one", "two"):
+            (folder / f"{name}.mp4").touch()
+    lists = find_footage(tmp_path, 0.5).lists
+    assert [len({clip.path.parent for clip in clips}) for clips in lists.values()] == [1, 1]
+    names = [clip.name + face_ending(64) for clips in lists.values() for clip in clips]
+    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    assert read_list(tmp_path / "list.txt") == names
+    assert len({*names}) == 4
 
 
 def test_a_run_knows_its_weights_and_footage_by_their_contents(tmp_path: Path) -> None:
@@ -301,13 +322,15 @@ def test_a_run_knows_its_weights_and_footage_by_their_contents(tmp_path: Path) -
     weights.write_bytes(b"one")
     moved.write_bytes(b"one")
 
-    def resumed(init: Path) -> None:
+    def resumed(init: Path) -> Json:
         settings = make_settings("expert", {"data": str(data), "init": str(init)})
-        compare(settings, record_of(settings, 1), run)
+        return compare(settings, record_of(settings, 1), run)
 
     begun = make_settings("expert", {"data": str(data), "init": str(weights)})
     (run / "settings.json").write_text(json.dumps(record_of(begun, 1)))
     resumed(moved)
+    moved.unlink()
+    assert resumed(moved)["init_sha256"] == record_of(begun, 1)["init_sha256"], "the first weights are not read again"
     moved.write_bytes(b"two")
     with pytest.raises(SettingsError, match="init_sha256"):
         resumed(moved)

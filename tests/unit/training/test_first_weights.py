@@ -24,6 +24,7 @@ from lipwise_ray.training.run import make_task
 from lipwise_ray.training.settings import make_settings
 from lipwise_ray.training.task import Team
 from tests.conftest import ROOT
+from tests.support.dub import run as command
 from tests.unit.training.conftest import GAN, SMALL, small, train
 from tests.unit.training.original import adam_of, load_as_original, write_original
 
@@ -304,3 +305,18 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(LipwiseError, match="gone: folder not found"):
         train("expert", tmp_path / "gone", tmp_path / "run")
     shutil.rmtree(tmp_path / "run")  # it holds the lock alone
+
+
+def test_a_run_goes_on_when_what_it_began_with_is_gone(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
+    """The first weights are read once: the same command needs their file no more, and another start does."""
+    init = str(shutil.copy(begun_expert / "last.pth", tmp_path / "init.pth"))
+    train("expert", prepared, tmp_path / "run", steps=2, init=init)
+    Path(init).unlink()
+    values = {**SMALL["expert"], "eval_batches": 2, "eval_every": 20, "save_every": 20, "seed": 3, "steps": 3}
+    sets = [word for name, value in {**values, "init": init}.items() for word in ("--set", f"{name}={value}")]
+    for step in (2, 3):
+        done = command("train", "expert", prepared, tmp_path / "run", *sets)
+        assert done.returncode == 0, done.stderr
+        assert f"goes on from step {step}" in done.stdout
+    done = command("train", "expert", prepared, tmp_path / "other", *sets)
+    assert "no such checkpoint file" in done.stderr

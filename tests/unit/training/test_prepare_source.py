@@ -15,6 +15,8 @@ import pytest
 from lipwise_ray.errors import AudioError, FaceError, InputError, MediaError, OutputError
 from lipwise_ray.faces.detections import DetectedFaces
 from lipwise_ray.faces.tiny import TinyDetector
+from lipwise_ray.media.audio import extract_network_audio
+from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.metrics.sync_scorers import load_sync_scorer
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.analysis.crops import read_wave
@@ -22,7 +24,7 @@ from lipwise_ray.resources import models_folder
 from lipwise_ray.training.clip_record import ClipNote, read_record
 from lipwise_ray.training.dataset import NOTE, read_clip
 from lipwise_ray.training.prepare import CurationNetworks, SortedFace, prepare_source
-from lipwise_ray.training.source_video import FRAME_SAMPLES
+from lipwise_ray.training.source_video import FRAME_SAMPLES, SourceVideo
 from lipwise_ray.values import U8Array
 from tests.support.footage import prepare_spec, side_by_side, with_changed_frames, with_moved_audio, without_audio
 
@@ -215,6 +217,29 @@ def test_without_truth_or_a_face_or_audio_the_reason_is_told(clip: Path, tmp_pat
         with pytest.raises(kind, match=words):
             attempt()
     assert not (tmp_path / "out/a").exists()
+
+
+def test_a_name_that_is_no_text_is_prepared(clip: Path, tmp_path: Path) -> None:
+    """Names are bytes to the system; one in another encoding is cut, listed and noted like others."""
+    path = tmp_path / "caf\udce9.mp4"
+    shutil.copy(clip, path)
+    shutil.copy(clip.with_name(clip.name + ".truth.json"), tmp_path / f"{path.name}.truth.json")
+    face = _one(prepare_source(path, "a/0", tmp_path / "out", prepare_spec(truth=True), CurationNetworks()))
+    assert face.refused is None
+    noted = read_record(tmp_path / "out/a/0" / NOTE, ClipNote)
+    assert noted is not None
+    assert noted.source == "caf\\udce9.mp4"
+
+
+def test_hours_of_audio_are_not_held_in_memory(clip: Path, tmp_path: Path) -> None:
+    """Its samples are maps of files whose names are gone: the system may take their memory back."""
+    source = SourceVideo(clip)
+    for wave in (source.own_wave, source.wave):
+        assert isinstance(wave.base, np.memmap)
+        assert not Path(str(wave.base.filename)).exists()
+    gain = extract_network_audio(probe_audio(clip), tmp_path / "raw").heard.gain
+    assert np.array_equal(source.own_wave, np.fromfile(tmp_path / "raw", np.float32))
+    assert np.array_equal(source.wave, source.own_wave * np.float32(gain))
 
 
 def test_silent_audio_is_refused(clip: Path, tmp_path: Path) -> None:

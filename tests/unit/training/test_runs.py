@@ -16,8 +16,10 @@ from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.wav2lip import Wav2Lip
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.files import alone_in
+from lipwise_ray.training.run import run
 from lipwise_ray.training.settings import make_settings
-from tests.unit.training.conftest import SMALL, train
+from lipwise_ray.training.task import Team
+from tests.unit.training.conftest import SMALL, Listener, small, train
 
 
 def _losses(folder: Path, metric: str = "loss") -> list[float]:
@@ -256,27 +258,31 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     assert not list(expert_run.glob(".*partial"))
 
 
-def test_a_signal_ends_with_a_checkpoint(prepared: Path, tmp_path: Path) -> None:
-    """SIGTERM saves at the next step."""
-    import os
-    import signal
-    import threading
+def test_a_run_that_is_to_stop_saves_the_step_at_hand(prepared: Path, tmp_path: Path) -> None:
+    """Whoever watches sees each step, the loss from the first row of losses on, and the time left; then it is saved."""
+    listener = Listener(stop_after=22)
+    settings = small("expert", prepared, steps=1000, eval_every=1000, save_every=1000)
+    result = run(settings, tmp_path / "run", Team(), listener)
+    assert (result.step, result.interrupted) == (22, True)
+    assert [one.step for one in listener.progress] == list(range(1, 23))
+    assert "loss" in listener.progress[19].losses
+    assert not listener.progress[18].losses
+    last = listener.progress[-1]
+    assert last.left_s == pytest.approx((1000 - 22) / last.rate)
+    assert torch.load(tmp_path / "run" / "last.pth", weights_only=True)["global_step"] == 22
 
-    before, is_over = signal.getsignal(signal.SIGTERM), threading.Event()
 
-    def end() -> None:
-        while signal.getsignal(signal.SIGTERM) is before:  # where nobody listens yet it would end the tests
-            if is_over.wait(0.01):
-                return
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=end, daemon=True).start()
-    try:
-        train("expert", prepared, tmp_path / "run", steps=100_000, eval_every=100_000, save_every=100_000)
-    finally:
-        is_over.set()
-    step = torch.load(tmp_path / "run" / "last.pth", weights_only=True)["global_step"]
-    assert 0 < step < 100_000
+def test_a_kept_checkpoint_that_finds_no_room_leaves_the_last_one(prepared: Path, tmp_path: Path) -> None:
+    """The run ends with the reason, and goes on from the very step once there is room."""
+    kept = tmp_path / "run" / "checkpoint-0000002.pth"
+    kept.mkdir(parents=True)
+    with pytest.raises(StorageError, match="checkpoint-0000002"):
+        train("expert", prepared, tmp_path / "run", steps=9, save_every=2, keep_every=2)
+    kept.rmdir()
+    lines: list[str] = []
+    train("expert", prepared, tmp_path / "run", lines.append, steps=4, save_every=2, keep_every=4)
+    assert "goes on from step 2" in lines
+    assert (tmp_path / "run" / "checkpoint-0000004.pth").is_file()
 
 
 def test_a_corpus_without_usable_clips_says_why(tmp_path: Path) -> None:
