@@ -33,7 +33,7 @@ from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.sweep_records import ColumnKind
 
 _PREPARED = {"source": {"crop": None, "rotate": 0, "resize_factor": 1}}
-"""What was done to the frames once is not done to the finished videos again."""
+"""Steps that made the frames, left out where finished videos are measured: they were done."""
 _IN_TIME = {"compare": {"max_lag_s": 0.0}}
 """A video that was made here shows its source's times: there is no lag to be found, but one could be mistaken."""
 _ASKED = "evaluate sweep"
@@ -260,7 +260,7 @@ class Sweep:
             roots = (_ASKED, {"paths": {"roots": [*paths.roots, self.out, *folders]}})
             self.source = replace(self.source, layers=[*self.source.layers, roots])
 
-    def _evaluate(self, rows: dict[str, Row], found: dict[str, _Video], *, is_ours: bool) -> Report:
+    def _evaluate(self, rows: dict[str, Row], found: dict[str, SweptVideo], *, is_ours: bool) -> Report:
         layers = [*self.source.layers, (_ASKED, _PREPARED | _IN_TIME if is_ours else _PREPARED)]
         source = replace(self.source, layers=layers)
         settings = source.for_run()
@@ -269,7 +269,7 @@ class Sweep:
             path = Path(folder) / "videos.jsonl"
             with path.open("w", encoding="utf-8") as file:
                 for row_id, video in found.items():
-                    file.write(json.dumps(_evaluated(rows[row_id], video, faces)) + "\n")
+                    file.write(json.dumps(evaluated_row(rows[row_id], video, faces)) + "\n")
             manifest = read_evaluation(path, policy)
         listener = self._listener(manifest)
         report = evaluate(
@@ -293,7 +293,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class _Video:
+class SweptVideo:
     """A column's video of a row.
 
     Attributes:
@@ -307,12 +307,12 @@ class _Video:
     is_alike: bool
 
 
-def _videos_of(report: Report, rows: Mapping[str, Row], source: LoadedSettings) -> dict[str, _Video]:
+def _videos_of(report: Report, rows: Mapping[str, Row], source: LoadedSettings) -> dict[str, SweptVideo]:
     """Return the videos of a run by row.
 
     Whoever stretches a video or leaves frames out moves the others, and what was turned or cut shows other pixels.
     """
-    found: dict[str, _Video] = {}
+    found: dict[str, SweptVideo] = {}
     for outcome in report.rows:
         result = outcome.result
         if isinstance(result, DubResult):
@@ -320,14 +320,14 @@ def _videos_of(report: Report, rows: Mapping[str, Row], source: LoadedSettings) 
             is_changed = prepared.rotate or prepared.crop or prepared.static
             skipped = result.counts.source_frames_skipped if result.counts else None
             is_alike = result.fitted is None and not skipped and not is_changed
-            found[outcome.row_id] = _Video(result.output, result.language, is_alike)
+            found[outcome.row_id] = SweptVideo(result.output, result.language, is_alike)
     return found
 
 
-def _files_of(column: FilesColumn, rows: Mapping[str, Row]) -> dict[str, _Video]:
+def _files_of(column: FilesColumn, rows: Mapping[str, Row]) -> dict[str, SweptVideo]:
     paths = {row.id: column.file_of(row.id, row.output) for row in rows.values()}
     return {
-        row_id: _Video(
+        row_id: SweptVideo(
             str(path.absolute()), None if rows[row_id].language == AUTO else rows[row_id].language, is_alike=True
         )
         for row_id, path in paths.items()
@@ -335,7 +335,7 @@ def _files_of(column: FilesColumn, rows: Mapping[str, Row]) -> dict[str, _Video]
     }
 
 
-def _evaluated(row: Row, video: _Video, faces: str) -> dict[str, object]:
+def evaluated_row(row: Row, video: SweptVideo, faces: str) -> dict[str, object]:
     """Return the row of an evaluation: a video beside the part of the original that it was made of.
 
     Args:

@@ -12,7 +12,7 @@ from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.runs.compared_models import files_columns, model_columns
 from lipwise_ray.runs.load_settings import load_settings
 from lipwise_ray.runs.report import Report
-from lipwise_ray.runs.sweep import Sweep, SweepReport, SweptColumn, _evaluated, _Video
+from lipwise_ray.runs.sweep import Sweep, SweepReport, SweptColumn, SweptVideo, evaluated_row
 from lipwise_ray.runs.sweep_report import write_sweep
 from lipwise_ray.state.store import LocalStore
 
@@ -81,7 +81,7 @@ def test_the_face_is_measured_that_was_dubbed(own: str | None, of_run: str, star
     """By the row's rule or the run's; by the largest face where a finished file does not tell who it was."""
     overrides = {"faces": {"select": own}} if own else {}
     row = Row(2, "a", "/v.mp4", "/s.wav", "a.mp4", start_s=start_s, overrides=overrides)
-    assert _evaluated(row, _Video("/out/a.mp4", None, is_alike=False), of_run)["faces"] == judged
+    assert evaluated_row(row, SweptVideo("/out/a.mp4", None, is_alike=False), of_run)["faces"] == judged
 
 
 def test_failed_rows_of_all_models_count() -> None:
