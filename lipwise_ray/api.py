@@ -14,7 +14,7 @@ from pathlib import Path
 from lipwise_ray.errors import EngineError, OutputError, SettingsError
 from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.manifest.manifest import Manifest
-from lipwise_ray.runs.compared_models import files_columns, model_columns
+from lipwise_ray.runs.compared_models import files_columns, listed_models, model_columns
 from lipwise_ray.runs.costs import read_prices
 from lipwise_ray.runs.load_settings import EngineKind, LoadedSettings, loaded
 from lipwise_ray.runs.night_record import NightRecord, not_started
@@ -233,7 +233,7 @@ def evaluate(
 
 def sweep(
     manifest: StrPath,
-    lip_models: str | Sequence[str],
+    lip_models: str | Sequence[str] | None = None,
     *,
     files: Sequence[str] = (),
     out: StrPath = "sweep",
@@ -249,7 +249,8 @@ def sweep(
     Args:
         manifest: As for `submit`.
         lip_models: ``[LABEL=]NAME`` of the registry, ``[LABEL=]FILE`` of weights, or ``[LABEL=]NAME@FILE`` each; or one
-            text of them between commas. Others are compared with the first.
+            text of them between commas. Without them, what ``lipsync.model`` lists, and else `files` alone. Others are
+            compared with the first.
         files: Further columns, ``LABEL=FOLDER`` each: other tools' videos of the rows, named as the outputs or after
             the rows' ids.
         out: Folder for comparison.html, rows.csv and summary.csv, and for the outputs where `paths.out` names none.
@@ -269,8 +270,10 @@ def sweep(
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
         StorageError: A disk or store refused.
     """
-    source, folder = loaded(settings, engine), local_folder(str(out))
-    columns = [*model_columns(lip_models), *files_columns(files)]
+    folder = local_folder(str(out))
+    source, listed = listed_models(loaded(settings, engine))
+    named = listed if lip_models is None else lip_models
+    columns = [*(model_columns(named) if named or not files else []), *files_columns(files)]
     out_root = out_address(None if source.for_run().paths.out else str(out), source.for_run(), str(manifest))
     state_root = state_address(_text(state), source.for_run(), out_root)
     found = Sweep(str(manifest), source, out_root, state_root, models, logged(progress), stop).run(columns)

@@ -98,17 +98,18 @@ def sweep(
     manifest: setup.ManifestFile,
     *,
     models: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--models",
-            help="Two or more, between commas: a name of the registry, LABEL=NAME, LABEL=FILE or LABEL=NAME@FILE.",
+            help="Models, between commas: a name of the registry, LABEL=NAME, LABEL=FILE or LABEL=NAME@FILE. "
+            "Without it: what lipsync.model lists, or --files alone.",
             metavar="A,B,C",
         ),
-    ],
+    ] = None,
     files: Annotated[
         list[str] | None,
         typer.Option(
-            "--files", help="Another tool's videos of the rows as a further column; repeated.", metavar="LABEL=FOLDER"
+            "--files", help="Another tool's or run's videos of the rows as a column; repeated.", metavar="LABEL=FOLDER"
         ),
     ] = None,
     job: setup.Job = None,

@@ -9,8 +9,9 @@ import numpy as np
 from lipwise_ray.values import F32Array, F64Array, I64Array
 
 _FEWEST_PAIRS = 12
-_LEAST_ALIKE = 0.5
-"""Correlation of what moves below which two videos show no common movement: the lag is not told."""
+_LEAST_ALIKE = 0.7
+"""Correlation of what moves below which two videos show no common movement: the lag is not told. Where a head stands
+still and other lips speak, the best of a hundred lags is alike by chance: up to 0.65 in 150 tries with made-up lips."""
 _CLEARLY = 0.01
 """By so much another lag must be better than none at all."""
 _STILL = 0.05

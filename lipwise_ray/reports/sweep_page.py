@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from lipwise_ray.reports.compare import ALL
@@ -27,12 +27,16 @@ _FEW_ROWS = 6
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure of a column: its value, its difference from the first column's, the interval of that, and its mark."""
+    """A figure of a column: its value, its difference from the first column's, the interval of that, and its mark.
+
+    `coverage` tells of how few rows it is, where another column has more.
+    """
 
     value: str
     difference: str = ""
     interval: str = ""
     is_clear: bool = False
+    coverage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ def _groups(figures: Sequence[SweepFigure], labels: Sequence[str]) -> list[Figur
                 FigureLine(
                     KINDS[figure].name,
                     _ARROWS[KINDS[figure].better],
-                    [_cell(lines[figure].get(label), KINDS[figure].digits) for label in labels],
+                    _cells([lines[figure].get(label) for label in labels], KINDS[figure].digits),
                 )
                 for figure in KINDS
                 if figure in lines
@@ -171,6 +175,15 @@ def _notes(lines: Mapping[str, Mapping[str, SweepFigure]]) -> list[str]:
     if 0 < pairs < _FEW_ROWS:
         notes.append(f"rows: {pairs}, too few for intervals to be trusted")
     return list(dict.fromkeys(notes))
+
+
+def _cells(figures: Sequence[SweepFigure | None], digits: int) -> list[Cell]:
+    """Return the cells of a line; a mean over fewer rows than another's says so, for it is of other rows."""
+    most = max((one.rows for one in figures if one), default=0)
+    return [
+        replace(_cell(one, digits), coverage=f"{one.rows} of {most} rows" if one and one.rows < most else "")
+        for one in figures
+    ]
 
 
 def _cell(one: SweepFigure | None, digits: int) -> Cell:

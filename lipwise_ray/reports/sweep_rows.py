@@ -33,6 +33,7 @@ class ColumnRuns:
         dubbed: The run that made its videos; None for files.
         evaluated: The run that measured them; None where there was none.
         absent: Rows of which there is no video.
+        fault: Why videos could not be made or measured; empty where they could.
     """
 
     label: str
@@ -40,6 +41,7 @@ class ColumnRuns:
     dubbed: RunReport | None
     evaluated: RunReport | None
     absent: tuple[str, ...]
+    fault: str = ""
 
     @property
     def network(self) -> str:
@@ -59,10 +61,12 @@ class ColumnRuns:
             yield self._measured(row, *made.get(row["row_id"], ({}, None)))
         for row_id, (row, _) in made.items():
             if row_id not in measured:
-                message = row["message"] if row["status"] == "failed" else "its video was not measured"
+                why = self.fault or "its video was not measured"
+                message = row["message"] if row["status"] == "failed" else why
                 yield self._without(str(row_id), "failed", message, row)
         for row_id in self.absent:
-            yield self._without(row_id, "absent", "there is no such file", {})
+            status, why = ("failed", self.fault) if self.fault else ("absent", "there is no such file")
+            yield self._without(row_id, status, why, {})
 
     def _seconds_a_frame(self, row: FlatRow) -> float | None:
         assert self.dubbed is not None  # it has the row

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.runs.settings_source import Layer
 
 _LABEL = re.compile(r"[A-Za-z0-9_][\w.+-]{0,63}")
 _WEIGHTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".onnx"})
@@ -75,6 +78,30 @@ def model_columns(entries: str | Iterable[str]) -> list[ModelColumn]:
     if not columns:
         raise SettingsError("bad_usage", "--models", got="no model", do="Name two or more, between commas")
     return columns
+
+
+def listed_models(source: LoadedSettings) -> tuple[LoadedSettings, list[str]]:
+    """Take a list of models out of settings, where ``lipsync.model = ["a", "b"]`` stands in place of ``--models``.
+
+    Args:
+        source: Settings of a comparison, in which each column has a model of its own.
+
+    Returns:
+        The settings without it, and its entries; none where the last word on the model is a name.
+    """
+    entries: list[str] = []
+    layers: list[Layer] = []
+    for where, values in source.layers:
+        section = values.get("lipsync")
+        kept = values
+        if isinstance(section, Mapping) and "model" in section:
+            given = cast("Mapping[str, object]", section)
+            listed = given["model"] if isinstance(given["model"], list) else []
+            entries = [str(entry) for entry in cast("list[object]", listed)]
+            if entries:
+                kept = {**values, "lipsync": {name: value for name, value in given.items() if name != "model"}}
+        layers.append((where, kept))
+    return replace(source, layers=layers), entries
 
 
 def _model(entry: str) -> ModelColumn:

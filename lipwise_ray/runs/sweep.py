@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lipwise_ray.backends.factory import engine_for, make_engine
 from lipwise_ray.backends.ray.early_ray import early_ray
-from lipwise_ray.errors import SettingsError
+from lipwise_ray.errors import SettingsError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_rows
+from lipwise_ray.faces.select import AT, LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.metrics.fidelity import check_fidelity
 from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.manifest.evaluation_rows import read_evaluation
@@ -22,13 +23,20 @@ from lipwise_ray.pipeline.tasks.make_worker import make_worker
 from lipwise_ray.runs.compared_models import FilesColumn, ModelColumn, check_columns
 from lipwise_ray.runs.kept_engine import KeptEngine
 from lipwise_ray.runs.load_settings import LoadedSettings
-from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Message, ProgressCallback, RunEnded
+from lipwise_ray.runs.model_requirements import ModelRequirements
+from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Message, Problem, ProgressCallback, RunEnded
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.run_inputs import read_manifest, registry_of
 from lipwise_ray.runs.submit import evaluate, work_through
 from lipwise_ray.runs.work import Dubbing
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.sweep_records import ColumnKind
+
+_PREPARED = {"source": {"crop": None, "rotate": 0, "resize_factor": 1}}
+"""Steps that made the frames, left out where finished videos are measured: they were done."""
+_IN_TIME = {"compare": {"max_lag_s": 0.0}}
+"""A video that was made here shows its source's times: there is no lag to be found, but one could be mistaken."""
+_ASKED = "evaluate sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +49,15 @@ class SweptColumn:
         dubbing_run: The run that made its videos; empty for files.
         evaluation_run: The run that measured them; empty where there was none.
         absent: Rows of which there is no video.
+        fault: Why its videos could not be made or measured; empty where they could.
     """
 
     label: str
     kind: ColumnKind
-    dubbing_run: str
-    evaluation_run: str
+    dubbing_run: str = ""
+    evaluation_run: str = ""
     absent: tuple[str, ...] = ()
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,8 @@ class SweepReport:
     def code_above(self, fail_above: float) -> ExitCode:
         """Return the exit code of a command of whose rows, of all columns, a fraction may fail."""
         done, failed, left = (sum(getattr(one, name) for one in self.reports) for name in ("done", "failed", "left"))
-        return of_rows(failed=failed, done=done, left=left + bool(self.stopped), fail_above=fail_above)
+        left += bool(self.stopped) + sum(bool(column.fault) for column in self.columns)
+        return of_rows(failed=failed, done=done, left=left, fail_above=fail_above)
 
 
 @dataclass(slots=True)
@@ -113,38 +124,87 @@ class Sweep:
         if settings.lipsync.checkpoint is not None:
             do = "Name it in --models, as LABEL=NAME@FILE"
             raise SettingsError("bad_usage", "lipsync.checkpoint", got="set beside --models", do=do)
+        self._allow_videos(columns)
         sources = {
             one: self.source.with_assignments(*one.assignments) for one in columns if isinstance(one, ModelColumn)
         }
         for source in sources.values():
             source.for_run()  # to find mistakes before any work
         rows = {row.id: row for row in self._read(self.source, self.out).rows}
+        self._check_rows(rows)
         self._check_files(columns, rows)
+        self._check_models(sources)
         swept: list[SweptColumn] = []
         reports: list[Report] = []
-        stopped = ""
         with self._kept_engine(len(rows)):
             for column in columns:
                 self.tell(Message(f"{column.label}:"))
-                if isinstance(column, ModelColumn):
-                    report = self._dub(column, sources[column])
-                    reports.append(report)
-                    stopped = report.stopped
-                    found, dubbing_run = _videos_of(report), report.run_id
-                else:
-                    found, dubbing_run = _files_of(column, rows), ""
-                evaluated = None if stopped or not found else self._evaluate(rows, found)
-                if evaluated is not None:
-                    reports.append(evaluated)
-                    stopped = evaluated.stopped
-                kind: ColumnKind = "model" if isinstance(column, ModelColumn) else "files"
-                absent = tuple(row_id for row_id in rows if row_id not in found) if kind == "files" else ()
-                swept.append(
-                    SweptColumn(column.label, kind, dubbing_run, evaluated.run_id if evaluated else "", absent)
-                )
-                if stopped:
+                before = len(reports)
+                swept.append(self._swept(column, sources, rows, reports))
+                if any(report.stopped for report in reports[before:]):
                     break
+        stopped = reports[-1].stopped if reports else ""
         return SweepReport(tuple(swept), tuple(reports), self.state, stopped)
+
+    def _swept(
+        self,
+        column: ModelColumn | FilesColumn,
+        sources: Mapping[ModelColumn, LoadedSettings],
+        rows: dict[str, Row],
+        reports: list[Report],
+    ) -> SweptColumn:
+        """Make and measure a column's videos; what keeps it from that is told, and the others go on without it.
+
+        Args:
+            column: The column.
+            sources: Settings of the models.
+            rows: The manifest's rows.
+            reports: Those of runs, which get this column's.
+
+        Raises:
+            StateError: Somebody else is at work on the state.
+        """
+        kind: ColumnKind = "model" if isinstance(column, ModelColumn) else "files"
+        swept = SweptColumn(column.label, kind)
+        try:
+            if isinstance(column, ModelColumn):
+                made = self._dub(column, sources[column])
+                reports.append(made)
+                swept = replace(swept, dubbing_run=made.run_id)
+                if made.stopped:
+                    return swept
+                found = _videos_of(made, rows, sources[column])
+            else:
+                found = _files_of(column, rows)
+                swept = replace(swept, absent=tuple(row_id for row_id in rows if row_id not in found))
+            if found:
+                measured = self._evaluate(rows, found, is_ours=kind == "model")
+                reports.append(measured)
+                swept = replace(swept, evaluation_run=measured.run_id)
+        except StateError:
+            raise
+        except SetupError as error:
+            self.tell(Problem(f"{column.label}: {error}"))
+            is_made = kind == "files" or swept.dubbing_run
+            swept = replace(swept, absent=swept.absent if is_made else tuple(rows), fault=str(error))
+        return swept
+
+    def _check_rows(self, rows: dict[str, Row]) -> None:
+        """Refuse rows that name a model of their own: all columns would show that one."""
+        own = next((row for row in rows.values() if "model" in row.overrides.get("lipsync", {})), None)
+        if own is not None:
+            do = "Leave the column lipsync.model out of the manifest"
+            raise SettingsError("bad_usage", own.where, got="names a lip model, as --models does", do=do)
+
+    def _check_models(self, sources: Mapping[ModelColumn, LoadedSettings]) -> None:
+        """Find out before any work whether every model is here: hours may be spent before its turn comes."""
+        for column, source in sources.items():
+            requirements = ModelRequirements(registry_of(source.for_run(), self.models), gpu=False)
+            try:
+                requirements.all_of(source, self._read(source, self.out).variants)
+            except SetupError as error:
+                where = f"--models {column.label}" + (f": {error.where}" if error.where else "")
+                raise type(error)(error.code, where, error.must, error.got, error.do) from error
 
     def _read(self, source: LoadedSettings, out: str) -> Manifest:
         return read_manifest(self.manifest, source, source.for_run(), out)
@@ -192,19 +252,30 @@ class Sweep:
         self.tell(RunEnded(report))
         return report
 
-    def _evaluate(self, rows: dict[str, Row], found: dict[str, _Video]) -> Report:
-        policy = resolver.policy_of(self.source.for_run().paths)
+    def _allow_videos(self, columns: Sequence[ModelColumn | FilesColumn]) -> None:
+        """Let what is measured be read, where inputs must lie under certain places: whoever runs this names it."""
+        paths = self.source.for_run().paths
+        if paths.roots:
+            folders = [str(one.folder.absolute()) for one in columns if isinstance(one, FilesColumn)]
+            roots = (_ASKED, {"paths": {"roots": [*paths.roots, self.out, *folders]}})
+            self.source = replace(self.source, layers=[*self.source.layers, roots])
+
+    def _evaluate(self, rows: dict[str, Row], found: dict[str, SweptVideo], *, is_ours: bool) -> Report:
+        layers = [*self.source.layers, (_ASKED, _PREPARED | _IN_TIME if is_ours else _PREPARED)]
+        source = replace(self.source, layers=layers)
+        settings = source.for_run()
+        policy, faces = resolver.policy_of(settings.paths), settings.faces.select
         with TemporaryDirectory(prefix="lipwise-") as folder:
             path = Path(folder) / "videos.jsonl"
             with path.open("w", encoding="utf-8") as file:
                 for row_id, video in found.items():
-                    file.write(json.dumps(_evaluated(rows[row_id], video)) + "\n")
+                    file.write(json.dumps(evaluated_row(rows[row_id], video, faces)) + "\n")
             manifest = read_evaluation(path, policy)
         listener = self._listener(manifest)
         report = evaluate(
             manifest,
-            self.source,
-            registry_of(self.source.for_run(), self.models),
+            source,
+            registry_of(settings, self.models),
             state=self.state,
             out=self.out,
             make_engine=self._lent.lend,
@@ -222,48 +293,68 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class _Video:
+class SweptVideo:
     """A column's video of a row.
 
     Attributes:
         place: Its path or address.
         language: Of the row, as far as it is known.
-        keeps_times: Its frames are shown at the times of the row's own video.
+        is_alike: Its frames show what the row's own video shows at their times.
     """
 
     place: str
     language: str | None
-    keeps_times: bool
+    is_alike: bool
 
 
-def _videos_of(report: Report) -> dict[str, _Video]:
-    """Return the videos of a run by row; whoever stretches a video or leaves frames out moves the others."""
-    found: dict[str, _Video] = {}
+def _videos_of(report: Report, rows: Mapping[str, Row], source: LoadedSettings) -> dict[str, SweptVideo]:
+    """Return the videos of a run by row.
+
+    Whoever stretches a video or leaves frames out moves the others, and what was turned or cut shows other pixels.
+    """
+    found: dict[str, SweptVideo] = {}
     for outcome in report.rows:
         result = outcome.result
         if isinstance(result, DubResult):
+            prepared = source.for_row(rows[outcome.row_id]).source
+            is_changed = prepared.rotate or prepared.crop or prepared.static
             skipped = result.counts.source_frames_skipped if result.counts else None
-            keeps_times = result.fitted is None and not skipped
-            found[outcome.row_id] = _Video(result.output, result.language, keeps_times)
+            is_alike = result.fitted is None and not skipped and not is_changed
+            found[outcome.row_id] = SweptVideo(result.output, result.language, is_alike)
     return found
 
 
-def _files_of(column: FilesColumn, rows: dict[str, Row]) -> dict[str, _Video]:
+def _files_of(column: FilesColumn, rows: Mapping[str, Row]) -> dict[str, SweptVideo]:
     paths = {row.id: column.file_of(row.id, row.output) for row in rows.values()}
     return {
-        row_id: _Video(
-            str(path.absolute()), None if rows[row_id].language == AUTO else rows[row_id].language, keeps_times=True
+        row_id: SweptVideo(
+            str(path.absolute()), None if rows[row_id].language == AUTO else rows[row_id].language, is_alike=True
         )
         for row_id, path in paths.items()
         if path
     }
 
 
-def _evaluated(row: Row, video: _Video) -> dict[str, object]:
-    """Return the row of an evaluation: a video beside the part of the original that it was made of."""
+def evaluated_row(row: Row, video: SweptVideo, faces: str) -> dict[str, object]:
+    """Return the row of an evaluation: a video beside the part of the original that it was made of.
+
+    Args:
+        row: The row of the manifest.
+        video: The column's video of it.
+        faces: The rule that chooses the faces of rows without one of their own.
+    """
+    rule = str(row.overrides.get("faces", {}).get("select", faces))
     record: dict[str, object] = {"id": row.id, "video": video.place, "tags": ",".join(row.tags)}
+    record["faces"] = _judged(rule, is_trimmed=bool(row.start_s))
     if video.language:
         record["language"] = video.language
-    if video.keeps_times:
+    if video.is_alike:
         record |= {"reference": row.video, "reference_start": row.start_s}
     return record
+
+
+def _judged(rule: str, *, is_trimmed: bool) -> str:
+    """Return the rule by which a finished video's face is found; the largest where only a dubbing can tell which."""
+    kind = parse_selection_rule(rule).kind
+    is_lost = kind in (SPEAKING, LIKE) or (kind == AT and is_trimmed)
+    return "largest" if is_lost else rule

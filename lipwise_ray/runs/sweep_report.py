@@ -43,7 +43,7 @@ def write_sweep(report: SweepReport, manifest: str, folder: Path) -> list[Path]:
         return collect(store, run_id) if run_id else None
 
     columns = [
-        ColumnRuns(one.label, one.kind, run(one.dubbing_run), run(one.evaluation_run), one.absent)
+        ColumnRuns(one.label, one.kind, run(one.dubbing_run), run(one.evaluation_run), one.absent, one.fault)
         for one in report.columns
     ]
     rows = [row for column in columns for row in column.rows()]

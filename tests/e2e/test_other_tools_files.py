@@ -59,6 +59,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
     }
     rows = [{"id": name, "video": video, "reference": reference} for name, video in videos.items()]
     rows.append({"id": "long", "video": videos["alike"], "reference": _made(folder / "short.mp4", range(25), crf=12)})
+    rows.append({"id": "beyond", "video": videos["alike"], "reference": reference, "reference_start": 60})
     report = evaluated(folder, rows, *SETS)
     assert report.done == len(rows), report.outcomes
     return {outcome.row_id: outcome.record for outcome in report.outcomes}
@@ -107,6 +108,13 @@ def test_coverage_is_told(beside: dict[str, dict[str, Any]]) -> None:
     found = beside["long"]["fidelity"]
     assert (found["compared_s"], found["reference_s"], beside["long"]["video_s"]) == (1.0, 1.0, 3.0)
     assert (found["pictures"], found["after_its_end"]) == (5, 10)
+
+
+def test_a_part_that_the_reference_does_not_have_is_told(beside: dict[str, dict[str, Any]]) -> None:
+    """A start after its end leaves nothing to compare with, and says so."""
+    found = beside["beyond"]["fidelity"]
+    assert (found["psnr"], found["compared_s"], found["reference_s"]) == (None, 0.0, 0.0)
+    assert "ends before" in found["why"]["psnr"]
 
 
 def test_figures_are_scikit_images(beside: dict[str, dict[str, Any]], tmp_path: Path) -> None:

@@ -11,10 +11,14 @@ from typing import Any
 
 import av
 import pytest
+import torch
 
 import lipwise_ray
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import open_store, read_json
 from tests.conftest import ROOT
-from tests.support.dub import BY_LEVEL, INLINE, QUICK, UNSIGNED, run, settings_arguments, write_manifest
+from tests.support.dub import BY_LEVEL, INLINE, QUICK, UNJUDGED, UNSIGNED, run, settings_arguments, write_manifest
+from tests.support.service import write_footage
 
 DEMO = ROOT / "manifests" / "demo"
 SETS = (
@@ -133,3 +137,29 @@ def test_the_same_command_makes_nothing_again(swept: Path) -> None:
     assert not [task for task in more if task.split(":")[0] in ("scan", "render", "measure", "plan", "score")]
     assert (swept / "sweep" / "rows.csv").read_bytes() == before
     assert (swept / "sweep" / "comparison.html").exists()
+
+
+def test_a_model_that_cannot_be_loaded_costs_its_own_column(tmp_path: Path) -> None:
+    """The others are made and measured, the page says why; then finished folders alone are put side by side."""
+    write_footage(tmp_path / "in")
+    torch.save({"state_dict": {"other.weight": torch.zeros(4)}}, tmp_path / "broken.pth")
+    row = {"id": "a", "video": tmp_path / "in" / "v.mp4", "audio": tmp_path / "in" / "s.wav", "output": "a.mp4"}
+    manifest = write_manifest(tmp_path / "rows.csv", [row | {"faces": "box:4,20,4,20"}])
+    settings = lipwise_ray.load_settings(
+        assignments=(*SETS, UNJUDGED, "source.resize_factor=2", f'paths.roots=["{tmp_path / "in"}"]')
+    )
+    out, models = tmp_path / "sweep", f"broken=wav2lip@{tmp_path / 'broken.pth'},untouched=passthrough"
+    report = lipwise_ray.sweep(manifest, models, out=out, settings=settings, models=tmp_path / "no-models")
+    assert "broken.pth" in report.columns[0].fault
+    assert report.code_above(1.0) != 0
+    broken, untouched = _table(out / "rows.csv")
+    assert (broken["column"], broken["status"], untouched["status"]) == ("broken", "failed", "done")
+    assert "broken.pth" in broken["message"]
+    assert untouched["fitted"] == "80x60 to 160x120"  # what was made small is not made smaller to be measured
+    identity = (read_json(open_store(report.state), layout.result(untouched["job_id"])) or {})["identity"]
+    assert identity["faces"]["select"] == "box:4,20,4,20"
+    assert identity["compare"] == {"max_lag_s": 0.0}  # made here: any lag would be a mistake
+    folder = out / "untouched"
+    runs = [f"{name}={folder}" for name in ("first", "second")]
+    report = lipwise_ray.sweep(manifest, files=runs, out=tmp_path / "runs", settings=settings)
+    assert [row["status"] for row in _table(tmp_path / "runs" / "rows.csv")] == ["done", "done"]

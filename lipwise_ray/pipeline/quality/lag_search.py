@@ -38,9 +38,9 @@ class PairedVideo:
 
     @property
     def length_s(self) -> float:
-        """Length of the part in seconds."""
+        """Length of the part in seconds; 0 where the video ends before it."""
         index = self.video.index
-        return float((index.end_pts - int(index.pts[0])) * index.time_base) - self.start_s
+        return max(0.0, float((index.end_pts - int(index.pts[0])) * index.time_base) - self.start_s)
 
     @property
     def starts_s(self) -> F64Array:

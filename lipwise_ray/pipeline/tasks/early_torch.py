@@ -37,6 +37,7 @@ class EarlyTorch:
         if not is_needed or "torch" in sys.modules:
             yield
             return
+        self._error = None  # of an attempt before this one
         self._thread = threading.Thread(target=self._load, name="lipwise-torch", daemon=True)
         self._thread.start()
         try:

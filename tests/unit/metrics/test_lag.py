@@ -39,3 +39,24 @@ def test_still_images_tell_nothing() -> None:
 def test_too_short_a_stretch_tells_nothing() -> None:
     """A few frames are like many others."""
     assert find_lag(_film(0.0, seconds=0.3), _film(0.0, seconds=0.3), 2.0, 1 / RATE_HZ) is None
+
+
+def _lips(rng: np.random.Generator, seconds: float, begin_s: float) -> TimedImages:
+    """Draw a head that stands still, and lips that move slowly as nobody else's."""
+    frames = int(seconds * RATE_HZ)
+    real, imaginary = rng.normal(size=(2, frames // 2 + 1))
+    waves = real + 1j * imaginary
+    rates_hz = np.fft.rfftfreq(frames, 1 / RATE_HZ)
+    waves[(rates_hz < 0.2) | (rates_hz > 2)] = 0
+    opening = np.fft.irfft(waves, frames)
+    luma = np.full((frames, 64), 90.0) + rng.normal(0, 0.1, (frames, 64))
+    luma[:, 40:44] += (12 * opening / opening.std())[:, None]
+    return TimedImages(begin_s + np.arange(frames) / RATE_HZ, begin_s + seconds, luma.astype(np.float32))
+
+
+def test_other_lips_of_a_still_head_have_no_lag() -> None:
+    """Where nothing else moves, some lag of many is alike by chance, and must not be claimed."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        found = find_lag(_lips(rng, 6.0, 0.0), _lips(rng, 10.0, -2.0), 2.0, 1 / RATE_HZ)
+        assert not found, seed

@@ -87,3 +87,4 @@ def test_the_page_tells_what_readers_must_know() -> None:
     assert "there is no such file &lt;script&gt;" in page
     assert page.count("<video") == 3 * ROWS - 1
     assert ">20.0<" in page  # frames a second of 0.05 s each
+    assert "7 of 8 rows" in page  # a mean without the hard row is no better

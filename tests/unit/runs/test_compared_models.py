@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.runs.compared_models import ModelColumn, check_columns, files_columns, model_columns
+from lipwise_ray.runs.compared_models import ModelColumn, check_columns, files_columns, listed_models, model_columns
+from lipwise_ray.runs.load_settings import load_settings
 
 
 def test_models_are_names_or_files_or_both() -> None:
@@ -54,3 +55,15 @@ def test_files_need_a_folder(entry: str) -> None:
     """And it has to be there."""
     with pytest.raises(SettingsError):
         files_columns([entry])
+
+
+def test_settings_may_list_the_models(tmp_path: Path) -> None:
+    """A job file's list stands for ``--models``; what else it says stays, and a later list or name goes before it."""
+    job = tmp_path / "job.toml"
+    job.write_text('[lipsync]\nmodel = ["wav2lip", "sharp=musetalk_15"]\nlevels = true\n')
+    source, entries = listed_models(load_settings(job=job))
+    assert entries == ["wav2lip", "sharp=musetalk_15"]
+    assert source.for_run().lipsync.levels
+    assert listed_models(load_settings(job=job, assignments='lipsync.model=["a", "b"]'))[1] == ["a", "b"]
+    source, entries = listed_models(load_settings(job=job, assignments='lipsync.model="wav2lip"'))
+    assert (source.for_run().lipsync.model, entries) == ("wav2lip", [])

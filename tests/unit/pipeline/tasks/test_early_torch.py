@@ -36,6 +36,19 @@ with early.loading(is_needed=True):
     import torch
 """
 
+_TRIED_AGAIN = """
+may_end.set()
+try:
+    with early.loading(is_needed=True):
+        pass
+except OSError:
+    pass
+with early.loading(is_needed=True):
+    pass
+assert early.is_loaded
+print("loaded")
+"""
+
 _NOT_NEEDED = """
 with early.loading(is_needed=False):
     pass
@@ -72,6 +85,18 @@ raise OSError(f"libtorch_cpu.so: cannot open shared object file, at attempt {bui
     done = _run(tmp_path, package, _FAILED)
     assert done.returncode == 1
     assert done.stderr.strip().endswith("OSError: libtorch_cpu.so: cannot open shared object file, at attempt 1")
+
+
+def test_a_fault_is_told_once(tmp_path: Path) -> None:
+    """What kept torch from loading may be over when the next model needs it."""
+    package = """
+import builtins
+builtins.tries = getattr(builtins, "tries", 0) + 1
+if builtins.tries == 1:
+    raise OSError("out of memory")
+"""
+    done = _run(tmp_path, package, _TRIED_AGAIN)
+    assert done.stdout.strip() == "loaded", done.stderr
 
 
 def test_a_torch_that_is_there_counts_as_loaded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
