@@ -144,7 +144,7 @@ def test_chunks_do_not_show(name: str, rate: str, faces: int, models: dict[str, 
     assert parts == whole
 
 
-@pytest.mark.parametrize("name", [WAV2LIP, LATENTSYNC, ONNX_PAIRS, ONNX_ALIGNED, _slow(MUSETALK)])
+@pytest.mark.parametrize("name", [WAV2LIP, LATENTSYNC, ONNX_PAIRS, _slow(MUSETALK)])
 def test_one_frame_and_silence(name: str, models: dict[str, LipSync], tmp_path: Path) -> None:
     """A video of one frame is drawn, in silence too, and there it is another; without a face it is the filmed one."""
     plan, model = _plan(1, Fraction(25), 1), models[name]
