@@ -45,7 +45,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class WindowCalls:
-    """What of a window goes through the networks at once: a window itself cannot be halved for want of memory.
+    """Parts of a window that go through the networks at once: it cannot be halved itself for want of memory.
 
     Attributes:
         images: Images that the autoencoder takes, a divisor of the window's: at 512 pixels one has up to 134 MB a layer
@@ -72,7 +72,7 @@ class LatentSyncLipSync(ResidentLipSync):
         device: ``cpu`` or ``cuda``.
         precision: Number format of the networks; latents between steps are float32.
         bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
-        calls: What of a window goes through the networks at once.
+        calls: Parts of a window that go through the networks at once.
 
     Raises:
         WeightsError: A file does not hold the network's tensors.
