@@ -58,7 +58,7 @@ class WindowCalls:
 
 
 WINDOW_CALLS = WindowCalls(images=4, clips=2)
-"""Where there is memory enough."""
+"""Parts where there is memory enough."""
 
 
 class LatentSyncLipSync(ResidentLipSync):
