@@ -233,10 +233,14 @@ def networks(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, An
                    "batch": batch, "layout": layout, "repeat": 6}  # fmt: skip
 
 
+OTHER_LIPS = [model for model in lip_models.MODELS if model not in {"wav2lip", "latentsync 1.5"}]
+"""Lip models of which whole dubs are measured: Wav2Lip's are anyway, and LatentSync 1.6 is 1.5 with larger faces."""
+
+
 def other_lips(options: argparse.Namespace, folder: Path, height: int, left: Callable[[], float]) -> None:
-    """Dub a clip by each lip model but Wav2Lip, whose dubs are printed anyway; their files stay no longer."""
-    for model in lip_models.MODELS:
-        if model == "wav2lip" or not _within(left, f"{height}p by {model}"):
+    """Dub a clip by each of the `OTHER_LIPS`; their files stay no longer."""
+    for model in OTHER_LIPS:
+        if not _within(left, f"{height}p by {model}"):
             continue
         with tempfile.TemporaryDirectory(dir=folder) as weights:
             made = in_child(lip_models.written, {"model": model, "folder": weights, "quick": options.quick})

@@ -1,9 +1,11 @@
 """Time a face and memory of every lip-sync model at its published size, with seeded weights; and whole dubs by each.
 
-    python -m benchmarks.lip_models [--models "wav2lip,musetalk 1.5"] [--rounds 3] [--device cuda] [--quick]
+    python -m benchmarks.lip_models [--models "wav2lip,musetalk 1.5"] [--rounds 3] [--steps 1] [--device cuda] [--quick]
 
 Each is loaded as a worker loads it, in a process of its own, from files that are written first: MuseTalk's have 3.9 GB,
-and take as much memory. ``--quick`` has small networks of the same layouts, and proves the script. `benchmarks/gpu.sh`
+LatentSync's 5.6 GB, and they take as much memory. LatentSync draws 16 faces in 20 steps, which take minutes on a CPU:
+there it is measured once, by one step, and its line says so; what ``--steps 2`` takes more is what each further one
+does. ``--quick`` has small networks of the same layouts and small faces, and proves the script. `benchmarks/gpu.sh`
 prints frames a second of whole dubs at 720p besides.
 """
 
@@ -30,9 +32,10 @@ from torch import nn
 
 from benchmarks.pipeline import in_child
 from lipwise_ray.nets.diffusion.autoencoder import AUTOENCODER_CHANNELS, ImageAutoencoder
-from lipwise_ray.nets.diffusion.unet import MUSETALK_UNET, LatentUNet, UNetShape
+from lipwise_ray.nets.diffusion.unet import LATENTSYNC_UNET, MUSETALK_UNET, LatentUNet, UNetShape
 from lipwise_ray.nets.wav2lip import Wav2Lip
 from lipwise_ray.nets.whisper_encoder import WhisperEncoder, WhisperShape
+from lipwise_ray.settings.lipsync import LipsyncSettings
 
 _MIB = 1 << 20
 _SMALL = (32, 32, 32, 32)
@@ -52,10 +55,14 @@ class LipModel:
     Attributes:
         name: What `lipsync.model` is set to.
         files: Writes each file that it takes, by the setting that names it.
+        has_steps: It draws in as many steps as `lipsync.steps` says.
+        small: What `lipsync.model` is set to for small networks, where that is another.
     """
 
     name: str
     files: Mapping[str, Write]
+    has_steps: bool = False
+    small: str = ""
 
 
 def _saved(make: Callable[[bool], nn.Module], prefix: str = "") -> Write:
@@ -95,14 +102,20 @@ MODELS = {
     "wav2lip": LipModel("wav2lip", {"checkpoint": _saved(_wav2lip)}),
     "wav2lip onnx": LipModel("wav2lip_96", {"checkpoint": _exported}),
     "musetalk 1.5": LipModel("musetalk_15", {"checkpoint": _unet(MUSETALK_UNET), **_LATENT}),
+    "latentsync 1.5": LipModel("latentsync_15", {"checkpoint": _unet(LATENTSYNC_UNET), **_LATENT}, has_steps=True),
+    "latentsync 1.6": LipModel(
+        "latentsync_16", {"checkpoint": _unet(LATENTSYNC_UNET), **_LATENT}, has_steps=True, small="latentsync_15"
+    ),
 }
 """Models by what they are called here."""
 
 
-def written(arguments: dict[str, Any]) -> dict[str, str]:
-    """Write a model's files, and return the settings of `lipsync` that name them."""
+def written(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Write a model's files, and return the settings of `lipsync` that name them; small networks draw in one step."""
     model, folder = MODELS[arguments["model"]], Path(arguments["folder"])
-    settings = {"model": model.name}
+    settings: dict[str, Any] = {"model": (arguments["quick"] and model.small) or model.name}
+    if model.has_steps and arguments["quick"]:
+        settings["steps"] = 1
     for key, write in model.files.items():
         path = folder / f"{model.name}-{key}.bin"
         write(path, is_small=arguments["quick"])
@@ -134,9 +147,7 @@ def measured(arguments: dict[str, Any]) -> dict[str, Any]:
     loaded_s, random = time.perf_counter() - begin_s, np.random.default_rng(0)
     faces = random.random((lips.batch_faces, lips.size_px, lips.size_px, 3)).astype(np.float32)
     sounds = random.uniform(-1, 1, (lips.batch_faces, *lips.feature.shape)).astype(np.float32)
-    if not arguments["quick"]:
-        lips(faces, sounds)
-    wall_s, cpu_s = [], []
+    wall_s, cpu_s = [], []  # of several rounds the first, in which memory is taken, is not the least
     for _ in range(arguments["rounds"]):
         begin_s, cpu_begin_s = time.perf_counter(), time.process_time()
         lips(faces, sounds)
@@ -153,23 +164,29 @@ def measured(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def lines(name: str, settings: dict[str, str], options: argparse.Namespace) -> Iterator[str]:
+def lines(name: str, settings: dict[str, Any], options: argparse.Namespace) -> Iterator[str]:
     """Yield what a model takes in each number format that it has here."""
     from lipwise_ray.nets.bfloat16 import has_bfloat16
 
-    formats = ["float32", *(["bfloat16"] if has_bfloat16(options.device) else [])]
+    formats, usual = ["float32", *(["bfloat16"] if has_bfloat16(options.device) else [])], LipsyncSettings()
+    by_steps, rounds = "", options.rounds
+    if MODELS[name].has_steps:
+        rounds = rounds if options.device == "cuda" else 1
+        steps = options.steps or settings.get("steps") or (1 if options.device == "cpu" else usual.steps)
+        settings = {**settings, "steps": steps}
+        by_steps = f", by {steps} of its {usual.steps} steps, guidance {usual.guidance:g}"
     for precision in formats[:1] if name.endswith("onnx") else formats:
-        asked = {"device": options.device, "rounds": options.rounds, "quick": options.quick}
+        asked = {"device": options.device, "rounds": rounds, "quick": options.quick}
         found = in_child(measured, {**asked, "settings": settings, "precision": precision})
         memory = f", {found['device_mib']:.0f} MiB of the GPU" if options.device == "cuda" else ""
         yield (
             f"{name:14s} {precision:9s} {found['size_px']:4d} px, batch {found['batch']:3d}: {found['wall_s']:8.4f} s "
             f"a face ({found['cpu_s']:.4f} CPU-s), loaded in {found['loaded_s']:.1f} s, "
-            f"{found['peak_mib']:.0f} MiB in all{memory}"
+            f"{found['peak_mib']:.0f} MiB in all{memory}{by_steps}"
         )
 
 
-def assignments(settings: Mapping[str, str]) -> list[str]:
+def assignments(settings: Mapping[str, Any]) -> list[str]:
     """Return settings of `lipsync` as ``--set`` takes them."""
     return [f"lipsync.{key}={json.dumps(value)}" for key, value in settings.items()]
 
@@ -179,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="of LatentSync; 1 on a CPU and its usual 20 on a GPU if left out")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--quick", action="store_true", help="small networks")
     options = parser.parse_args()

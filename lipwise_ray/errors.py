@@ -134,6 +134,7 @@ class SegmentError(TransientError):
 
 _MEMORY_TEXT = re.compile(
     r"""out\ of\ memory | out_of_memory                       # CUDA runtime and driver, NVRTC, HIP, CTranslate2
+      | \bstd::bad_alloc\b                                  # ONNX Runtime, where it passes C++ on in words
       | _?alloc_failed\b                                    # cuDNN, cuBLAS, cuFFT, cuSOLVER, cuSPARSE
       | memoryallocation\b                                  # cudaErrorMemoryAllocation
       | not\ enough\ memory | insufficient\ memory          # oneDNN, OpenCV
@@ -150,6 +151,9 @@ _DEVICE_TEXT = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_LIBRARIES = frozenset({"torch", "cv2", "onnxruntime"})
+"""Those whose exceptions have a base of their own, or none."""
+
 _DISK_ERRNOS = frozenset({
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO),
 })  # fmt: skip
@@ -221,4 +225,4 @@ def is_of_the_machine(error: BaseException) -> bool:
 
 def _is_of_a_library(error: BaseException) -> bool:
     """Tell whether an error's words are those of torch, OpenCV or the like, and not of a file's name, say."""
-    return isinstance(error, RuntimeError) or type(error).__module__.partition(".")[0] in ("torch", "cv2")
+    return isinstance(error, RuntimeError) or type(error).__module__.partition(".")[0] in _LIBRARIES

@@ -21,7 +21,8 @@ class AudioFeature:
         columns: Columns of a window.
         lead_columns: Columns of a window that come before the one of the frame's time.
         shape: Of a window as a network takes it.
-        is_clamped: Beyond an end of the audio its first or last column goes on; else there is nothing.
+        is_clamped: Beyond an end of the audio its first or last column goes on, for the length of a window, and then
+            there is silence; else there is nothing.
     """
 
     name: str

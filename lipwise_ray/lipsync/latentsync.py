@@ -8,9 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync.audio_features import LATENTSYNC_STATES
 from lipwise_ray.lipsync.crop_alignment import Alignment
+from lipwise_ray.lipsync.finite_faces import check_finite
 from lipwise_ray.lipsync.frame_windows import FrameWindow
 from lipwise_ray.lipsync.latentsync_mask import drawn_opacity, kept_pixels
 from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
@@ -25,8 +25,6 @@ LATENTSYNC_FRAMES = FrameWindow(16, 0, Fraction(25))
 end."""
 
 _LATENT_PX = 8
-_IMAGES_A_CALL = 4
-"""Images that the autoencoder takes at once: at 512 pixels one has up to 134 MB a layer in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,24 @@ class Sampling:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class WindowCalls:
+    """Parts of a window that go through the networks at once: it cannot be halved itself for want of memory.
+
+    Attributes:
+        images: Images that the autoencoder takes, a divisor of the window's: at 512 pixels one has up to 134 MB a layer
+            in float32.
+        clips: Clips that the U-Net takes, 1 or 2: with guidance a window is drawn twice.
+    """
+
+    images: int
+    clips: int
+
+
+WINDOW_CALLS = WindowCalls(images=4, clips=2)
+"""Parts where there is memory enough."""
+
+
 class LatentSyncLipSync(ResidentLipSync):
     """LatentSync, resident on one device.
 
@@ -56,6 +72,7 @@ class LatentSyncLipSync(ResidentLipSync):
         device: ``cpu`` or ``cuda``.
         precision: Number format of the networks; latents between steps are float32.
         bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
+        calls: Parts of a window that go through the networks at once.
 
     Raises:
         WeightsError: A file does not hold the network's tensors.
@@ -80,6 +97,7 @@ class LatentSyncLipSync(ResidentLipSync):
         device: str,
         precision: Precision,
         bfloat16: bool | None = None,
+        calls: WindowCalls = WINDOW_CALLS,
     ) -> None:
         import torch
 
@@ -95,7 +113,7 @@ class LatentSyncLipSync(ResidentLipSync):
             for loaded in (load_latentsync_unet(unet), load_autoencoder(autoencoder))
         )
         count, side, guidance = self.frames.length, size_px // _LATENT_PX, sampling.guidance
-        schedule, clips = ImplicitSchedule(sampling.steps), 1 if guidance == 1 else 2
+        schedule, is_guided = ImplicitSchedule(sampling.steps), guidance != 1
         keeps = torch.from_numpy(kept_pixels(size_px).copy()).to(device)
         opacity = torch.from_numpy(drawn_opacity(size_px).copy()).to(device)[..., None]
         keeps_latents = keeps[::_LATENT_PX, ::_LATENT_PX].to(dtype).expand(count, 1, side, side)
@@ -117,7 +135,11 @@ class LatentSyncLipSync(ResidentLipSync):
         see, encode, decode = (fixed_call(call, device) for call in (seen, encoded, decoded))
 
         def in_parts(call: Callable[[Tensor], Tensor], whole: Tensor) -> Tensor:
-            return torch.cat([call(part) for part in whole.split(_IMAGES_A_CALL)])
+            return torch.cat([call(part) for part in whole.split(calls.images)])
+
+        def seen_at(step: int, given: Tensor, tokens: Tensor) -> Tensor:
+            clips = given.repeat(len(tokens) // count, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+            return see(clips, torch.full((len(tokens),), step, device=device), tokens).float()
 
         def draw(whole_nhwc: Tensor, states: Tensor) -> Tensor:
             rgb_nchw = (2 * whole_nhwc - 1).flip(3).permute(0, 3, 1, 2)
@@ -126,26 +148,17 @@ class LatentSyncLipSync(ResidentLipSync):
             )
             shown = torch.cat((keeps_latents, in_parts(encode, masked), in_parts(encode, whole)), dim=1)
             tokens = states.to(dtype)
-            if clips > 1:
-                tokens = torch.cat((torch.zeros_like(tokens), tokens))
+            told = torch.cat((torch.zeros_like(tokens), tokens)) if is_guided else tokens
             latents = noise
             for number, step in enumerate(schedule.steps):
-                given = torch.cat((latents.to(dtype), shown), dim=1).repeat(clips, 1, 1, 1)
-                steps = torch.full((clips * count,), step, device=device)
-                found = see(given.contiguous(memory_format=torch.channels_last), steps, tokens).float()
-                if clips > 1:
+                given = torch.cat((latents.to(dtype), shown), dim=1)
+                found = torch.cat([seen_at(step, given, part) for part in told.split(calls.clips * count)])
+                if is_guided:
                     unheard, heard = found.chunk(2)
                     found = unheard + guidance * (heard - unheard)
                 latents = schedule.followed(number, latents, found)
             made = in_parts(decode, latents.to(dtype)).float().permute(0, 2, 3, 1).flip(3)
-            if not bool(torch.isfinite(made).all()):
-                name = str(dtype).removeprefix("torch.")
-                raise WeightsError(
-                    "faces_not_finite",
-                    str(unet),
-                    got=f"draws faces that are no numbers in {name}",
-                    do='Set lipsync.precision = "float32", or "bfloat16"; if they still are, download the file again',
-                )
+            check_finite(made, dtype, unet)
             return (whole_nhwc + opacity * (made / 2 + 0.5 - whole_nhwc)).clamp(0, 1)
 
         super().__init__(size_px, count, device, draw)

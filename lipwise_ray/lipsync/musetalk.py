@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lipwise_ray.lipsync.audio_features import WHISPER_STATES
 from lipwise_ray.lipsync.crop_alignment import Alignment
+from lipwise_ray.lipsync.finite_faces import check_finite
 from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME
 from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
 
@@ -80,6 +81,7 @@ class MuseTalkLipSync(ResidentLipSync):
             masked = whole.clone()
             masked[:, :, MUSETALK_PX // 2 :] = -1
             made = call(states.to(dtype), masked, whole).float().permute(0, 2, 3, 1).flip(3)
+            check_finite(made, dtype, unet)
             return (made / 2 + 0.5).clamp(0, 1)
 
         super().__init__(MUSETALK_PX, batch_faces, device, draw)

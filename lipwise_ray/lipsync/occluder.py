@@ -10,7 +10,7 @@ import numpy as np
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.nets.checkpoint import refuse_non_weights
-from lipwise_ray.nets.onnx_session import broken_networks, open_session
+from lipwise_ray.nets.onnx_session import blamed_on_network, open_session
 from lipwise_ray.values import F32Array
 
 _FLOAT = "tensor(float)"
@@ -63,10 +63,10 @@ class Occluder:
         self.size_px = int(shape[1])
         self._input, self._output = inputs[0].name, outputs[0].name
         self._most = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else batch_faces
-        try:
+        with blamed_on_network(
+            lambda error: _no_occluder(weights, f"a network that does not run: {str(error).splitlines()[0]}")
+        ):
             mask = self._run(np.zeros((self._most, self.size_px, self.size_px, 3), np.float32))
-        except broken_networks() as error:
-            raise _no_occluder(weights, f"a network that does not run: {str(error).splitlines()[0]}") from error
         if mask.shape != (self._most, self.size_px, self.size_px, 1):
             raise _no_occluder(weights, f"a network that gives {mask.shape}")
         if not np.isfinite(mask).all():

@@ -17,7 +17,7 @@ from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync
 from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.nets.onnx_layout import OnnxPort, ports_of
-from lipwise_ray.nets.onnx_session import broken_networks, open_session
+from lipwise_ray.nets.onnx_session import blamed_on_network, open_session
 from lipwise_ray.nets.runtimes import OPENVINO, CompiledNetwork, Runtime, open_network
 from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import F32Array
@@ -180,10 +180,8 @@ class _Ordered:
         channels = _PAIR if layout.kind == "wav2lip" else _IMAGE
         side = layout.size_px
         tried = np.zeros((batch, *_HEARD), np.float32), np.zeros((batch, channels, side, side), np.float32)
-        try:
+        with blamed_on_network(lambda error: _not_lips(weights, f"a network that does not run: {_first_line(error)}")):
             made = self(*tried, np.ones(1, np.float32))
-        except broken_networks() as error:
-            raise _not_lips(weights, f"a network that does not run: {str(error).splitlines()[0]}") from error
         if made.shape != (batch, _IMAGE, side, side):
             raise _not_lips(weights, f"a network that gives {' x '.join(map(str, made.shape))}")
         if not np.isfinite(made).all():
@@ -193,6 +191,10 @@ class _Ordered:
         """Return images in [0, 1]."""
         made = self._network(*(inputs[place] for place in self._places))
         return np.clip(np.asarray(made, np.float32), 0, 1)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _not_lips(weights: Path, got: str) -> WeightsError:

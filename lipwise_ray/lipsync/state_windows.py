@@ -14,6 +14,9 @@ def state_window(
 ) -> F32Array:
     """Return the steps around one, as tokens; where that passes an end of the audio, zeros or the step at the end.
 
+    The step at an end goes on for no longer than a window, as in training; beyond that there is silence, for a mouth
+    would stay as that step has it for as long as the video goes on.
+
     Args:
         states: Shape (steps, states, channels), at least one step.
         silence: States of a silent step, shape (states, channels).
@@ -28,7 +31,9 @@ def state_window(
     out = np.zeros((feature.columns, *silence.shape), np.float32)
     steps = np.arange(first, first + feature.columns)
     if feature.is_clamped:
-        steps = np.clip(steps, 0, len(states) - 1)
+        is_near = (steps >= -feature.columns) & (steps < len(states) + feature.columns)
+        out[~is_near] = silence
+        steps = np.where(is_near, np.clip(steps, 0, len(states) - 1), steps)
     places = np.flatnonzero((steps >= 0) & (steps < len(states)))
     if len(places):
         out[places] = states[steps[places]]

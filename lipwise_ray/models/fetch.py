@@ -34,6 +34,7 @@ from lipwise_ray.storage.timed_retries import TimedRetries, fault_of, is_untrust
 _BLOCK_BYTES = 1 << 20
 _NET_BLOCK_BYTES = 1 << 16  # what is lost when a connection breaks
 _MOST_TEXT_BYTES = 1024
+_OTHER_PART = "the part from before belonged to another file; starting again"
 _RETRIES = RetryPolicy(tries=4, total_s=60.0, first_wait_s=1.0, longest_wait_s=15.0)
 """Of each address, anew from the farthest byte that a broken download reached."""
 
@@ -194,7 +195,7 @@ def _write(address: str, body: _Body, part: Path, entry: RegistryEntry, on_progr
 def _check(address: str, part: Path, entry: RegistryEntry, *, is_resumed: bool) -> None:
     """Remove a file that is not the published one, and say so."""
     if not entry.sha256:
-        _check_crc32(address, part, entry)
+        _check_crc32(address, part, entry, is_resumed=is_resumed)
         return
     digest = sha256_of(part)
     if digest == entry.sha256:
@@ -204,8 +205,7 @@ def _check(address: str, part: Path, entry: RegistryEntry, *, is_resumed: bool) 
     finally:
         part.unlink()
     if is_resumed:
-        message = "the part from before belonged to another file; starting again"
-        raise ConnectionError(message)
+        raise ConnectionError(_OTHER_PART)
     raise WeightsError(
         "wrong_hash",
         shown(address),
@@ -214,7 +214,7 @@ def _check(address: str, part: Path, entry: RegistryEntry, *, is_resumed: bool) 
     )
 
 
-def _check_crc32(address: str, part: Path, entry: RegistryEntry) -> None:
+def _check_crc32(address: str, part: Path, entry: RegistryEntry, *, is_resumed: bool) -> None:
     """Remove a file whose CRC32 is not the one that lies beside it, and say so: a sum against damage, not forgery."""
     try:
         refuse_non_weights(part)
@@ -227,6 +227,8 @@ def _check_crc32(address: str, part: Path, entry: RegistryEntry) -> None:
     crc32, stated = crc32_of(part), _text(beside).strip().lower()
     if crc32 != stated:
         part.unlink()
+        if is_resumed:
+            raise ConnectionError(_OTHER_PART)
         must = f"{shown(beside)} says {stated[:16]}"
         raise WeightsError("wrong_hash", shown(address), got=f"gave a file of CRC32 {crc32}", must=must)
 

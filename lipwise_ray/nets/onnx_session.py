@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipwise_ray.errors import WeightsError
+from lipwise_ray.errors import WeightsError, is_of_the_machine
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -47,14 +49,12 @@ def open_session(
     names = providers(device, tensorrt=engines is not None)
     is_on_gpu = names[0] != _ON_CPU
     told = {_TENSORRT: {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(engines)}}
-    try:
+    with blamed_on_network(lambda error: not_onnx(weights, error)):
         model = _without_sizes(weights) if is_any_size else str(weights)
         # Trying again with the processor, where that has just failed, only prints the failure.
         return onnxruntime.InferenceSession(
             model, options, providers=[(name, told.get(name, {})) for name in names], enable_fallback=is_on_gpu
         )
-    except broken_networks() as error:
-        raise not_onnx(weights, error) from error
 
 
 def providers(device: str, *, tensorrt: bool = False) -> list[str]:
@@ -90,6 +90,24 @@ def not_onnx(weights: Path, error: Exception) -> WeightsError:
         must="a whole ONNX file is needed",
         do="Download it again",
     )
+
+
+@contextmanager
+def blamed_on_network(fault: Callable[[Exception], WeightsError]) -> Generator[None]:
+    """Turn what ONNX Runtime raises of a network into its file's fault; what the machine lacks is none.
+
+    Args:
+        fault: Makes the error, of what was raised.
+
+    Raises:
+        WeightsError: What `fault` made.
+    """
+    try:
+        yield
+    except broken_networks() as error:
+        if is_of_the_machine(error):
+            raise
+        raise fault(error) from error
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:  # type: ignore[no-any-unimported]  # it has no types

@@ -7,7 +7,7 @@ from functools import partial
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.lipsync.audio_features import LATENTSYNC_STATES, MEL, WHISPER_STATES, AudioFeature
 from lipwise_ray.lipsync.frame_windows import FRAME_BY_FRAME, FrameWindow
-from lipwise_ray.lipsync.latentsync import LATENTSYNC_FRAMES, LatentSyncLipSync, Sampling
+from lipwise_ray.lipsync.latentsync import LATENTSYNC_FRAMES, WINDOW_CALLS, LatentSyncLipSync, Sampling, WindowCalls
 from lipwise_ray.lipsync.mel import MEL_BANDS
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Passthrough, Wav2LipSync, load_wav2lip
 from lipwise_ray.lipsync.musetalk import MuseTalkLipSync
@@ -124,6 +124,7 @@ def _latentsync(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> Mod
     settings, autoencoder = request.settings.lipsync, request.checkpoints.needed(AUTOENCODER.name)
     precision, bfloat16, size_px = settings.precision, host.bfloat16(), LATENTSYNC[unet.network]
     sampling = Sampling(settings.steps, settings.guidance, settings.seed)
+    calls = WindowCalls(request.batch(WINDOW_CALLS.images), request.batch(WINDOW_CALLS.clips))
 
     def make() -> LipSync:
         return LatentSyncLipSync(
@@ -134,9 +135,10 @@ def _latentsync(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> Mod
             device=host.device,
             precision=precision,
             bfloat16=bfloat16,
+            calls=calls,
         )
 
-    return ModelRecipe((unet, autoencoder), make, (precision, bfloat16, size_px, sampling), LATENTSYNC_FRAMES.length)
+    return ModelRecipe((unet, autoencoder), make, (precision, bfloat16, size_px, sampling), calls.images)
 
 
 def _required(settings: Settings, machines: Machines) -> Requirement:

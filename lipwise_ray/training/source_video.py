@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from fractions import Fraction
 from functools import cached_property
@@ -138,7 +139,7 @@ class SourceVideo:
                 got=f"no truth beside it: {truth_beside(self.path).name} is missing",
                 do="Leave --truth out to detect faces",
             )
-        rng = np.random.default_rng(zlib.crc32(without_take(f"{self.path.parent.name}/{self.path.stem}").encode()))
+        rng = np.random.default_rng(zlib.crc32(os.fsencode(without_take(f"{self.path.parent.name}/{self.path.stem}"))))
         shift = rng.uniform(-_JITTER_SHIFT, _JITTER_SHIFT, 2)
         scale = 1 + rng.uniform(-_JITTER_SCALE, _JITTER_SCALE, 2)
         numbers: list[int] = []

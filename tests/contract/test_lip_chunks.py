@@ -23,7 +23,6 @@ from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Part, Plan
 from lipwise_ray.pipeline.inputs.encoded_audio import keep_states
-from lipwise_ray.roles.lipsync import MUSETALK, WAV2LIP
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import Counts
 from lipwise_ray.state.store import LocalStore
@@ -42,18 +41,18 @@ POINTS = np.array(
 HIDDEN = 4
 """Frame in which the second face is not seen."""
 
-LATENTSYNC = "latentsync"
+WAV2LIP, MUSETALK, LATENTSYNC, ONNX_PAIRS, ONNX_ALIGNED = MODELS
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LipSync]:
-    """Yield models that were loaded, by the names that the contract has for them."""
+    """Yield models that were loaded, by their names there."""
     folder = tmp_path_factory.mktemp("models")
-    made: dict[str, LipSync] = {}
-    for name in (WAV2LIP, MUSETALK, LATENTSYNC):
+    found: dict[str, LipSync] = {}
+    for name, (_, make) in MODELS.items():
         (folder / name).mkdir()
-        made[name] = MODELS[name][1](folder / name)
-    return made
+        found[name] = make(folder / name)
+    return found
 
 
 def _plan(frames: int, rate: Fraction, faces: int) -> Plan:
@@ -127,6 +126,8 @@ def _slow(*values: Any) -> Any:
     [
         (WAV2LIP, "30000/1001", 2),
         (LATENTSYNC, "30000/1001", 1),
+        (ONNX_PAIRS, "50", 1),
+        (ONNX_ALIGNED, "24000/1001", 2),
         _slow(LATENTSYNC, "24000/1001", 2),
         _slow(LATENTSYNC, "50", 1),
         _slow(WAV2LIP, "50", 1),
@@ -143,7 +144,7 @@ def test_chunks_do_not_show(name: str, rate: str, faces: int, models: dict[str, 
     assert parts == whole
 
 
-@pytest.mark.parametrize("name", [WAV2LIP, LATENTSYNC, _slow(MUSETALK)])
+@pytest.mark.parametrize("name", [WAV2LIP, LATENTSYNC, ONNX_PAIRS, _slow(MUSETALK)])
 def test_one_frame_and_silence(name: str, models: dict[str, LipSync], tmp_path: Path) -> None:
     """A video of one frame is drawn, in silence too, and there it is another; without a face it is the filmed one."""
     plan, model = _plan(1, Fraction(25), 1), models[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 
 import cv2
 import pytest
@@ -66,6 +67,15 @@ def test_a_gpu_that_failed_is_known(text: str) -> None:
     """Not for want of memory: the process is not trusted again."""
     failure = failure_of(RuntimeError(text))
     assert (failure.blame, failure.code) == ("application", "device_error")
+
+
+def test_onnx_runtime_has_exceptions_of_its_own() -> None:
+    """They are no RuntimeError, and their words count all the same."""
+    raised = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state").RuntimeException
+    assert failure_of(raised("Failed to allocate memory for requested buffer of size 4096")).blame == "memory"
+    assert failure_of(raised("Non-zero status code returned: std::bad_alloc")).blame == "memory"
+    assert failure_of(raised("CUDA failure 700: an illegal memory access was encountered")).code == "device_error"
+    assert failure_of(raised("Non-zero status code returned while running Add node")).code == "internal"
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO])

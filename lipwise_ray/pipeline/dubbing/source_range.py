@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lipwise_ray.lipsync.latentsync import LATENTSYNC_FRAMES
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
 from lipwise_ray.pipeline.dubbing.trim import used_frames
@@ -60,6 +61,9 @@ def stretch_of(job: JobContext) -> Stretch:
         used = used_frames(index, job.spec.start_s, job.spec.end_s)
         first, stop = int(used[0]), int(used[-1]) + 1
     margin = settings.detect.stride + round((_MARGIN_S + settings.faces.max_gap_s + settings.faces.smooth_s) * rate)
+    if job.spec.window is not None and settings.lipsync.drawn_px() is not None:
+        # Frames of a preview are drawn with those around them, and these have to have the faces that a dub has there.
+        margin += LATENTSYNC_FRAMES.at(index.mean_rate).group_frames
     low, high = first - margin, stop + margin
     pieces = spans(len(index), chunk_frames(settings, index.mean_rate, len(index)))
     near = [number for number, piece in enumerate(pieces) if piece.stop > low and piece.start < high]

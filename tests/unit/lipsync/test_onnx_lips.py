@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync.model import LipSync, Wav2LipSync, new_faces
@@ -15,6 +15,7 @@ from lipwise_ray.media.planes import HostImage
 from lipwise_ray.nets.onnx_layout import is_onnx
 from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, Runtime, is_installed
 from lipwise_ray.resources import models_folder
+from lipwise_ray.scheduler.engine import failure_of
 from tests.support.occluder import write_occluder
 from tests.support.onnx_lips import write_edtalk, write_exported, write_network, write_pair_lips
 
@@ -172,6 +173,24 @@ def test_what_gives_no_images_is_none(
     nodes = [helper.make_node(kind, taken, [made]) for kind, taken, made in layers]
     with pytest.raises(WeightsError, match=message):
         _opened(write_network(tmp_path / "w.onnx", inputs, nodes, gives), batch=2)
+
+
+def test_want_of_memory_is_not_the_files_fault(tmp_path: Path) -> None:
+    """A batch that does not fit is an error for which the task is done again with a smaller one."""
+    large = numpy_helper.from_array(np.array([1, 1 << 14, 1 << 14, 1 << 14], np.int64))
+    nodes = [
+        helper.make_node("ReduceMean", ["source"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Constant", [], ["shape"], value=large),
+        helper.make_node("Expand", ["mean", "shape"], ["many"]),
+        helper.make_node("ReduceMean", ["many"], ["loud"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Slice", ["target", "first", "third", "channel"], ["masked"]),
+        helper.make_node("Add", ["masked", "loud"], ["output"]),
+    ]
+    inputs = {"source": ("b", 1, 80, 16), "target": ("b", 6, 96, 96)}
+    path = write_network(tmp_path / "w.onnx", inputs, nodes, ("b", 3, 96, 96))
+    with pytest.raises(Exception, match=r"allocate|alloc") as caught:
+        _opened(path)
+    assert failure_of(caught.value).blame == "memory"
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])

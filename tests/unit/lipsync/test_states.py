@@ -117,6 +117,17 @@ def test_latentsync_repeats_the_ends_of_the_audio() -> None:
     assert numbers(50) == state_window(NUMBERED, SILENCE, 50, WHISPER_STATES).reshape(10, -1)[:, 0].tolist()
 
 
+def test_a_mouth_does_not_stay_open_behind_the_audio() -> None:
+    """A video that goes on for long after the audio, or begins long before it, hears silence there."""
+
+    def numbers(step: int) -> list[float]:
+        return state_window(NUMBERED, SILENCE, step, LATENTSYNC_STATES).reshape(10, -1)[:, 0].tolist()
+
+    assert numbers(STEPS + 7) == [*[STEPS] * 7, *[-1] * 3]
+    assert numbers(STEPS + 100) == numbers(-100) == [-1] * 10
+    assert numbers(-7) == [-1] + [1] * 9
+
+
 def test_latentsync_hears_one_spectrogram() -> None:
     """One loudest moment counts in all pieces, and behind the audio are zeros; the columns are those of the whole."""
     wave = np.concatenate([speech_like_wave(2) * np.float32(1e-3), speech_like_wave(3)[:-77]]).astype(np.float32)

@@ -188,6 +188,17 @@ def test_a_file_without_a_hash_is_checked_by_its_crc32(stated: str, tmp_path: Pa
     assert fetch.pull(registry, "net") == path
 
 
+def test_a_part_of_another_file_without_a_hash_is_left(tmp_path: Path) -> None:
+    """What an earlier address gave before it broke off is no part of this one's file: it is fetched from the start."""
+    mirror, registry = tmp_path / "mirror", _unhashed(tmp_path, "")
+    mirror.mkdir()
+    (mirror / "net.onnx").write_bytes(BODY)
+    (mirror / "net.hash").write_text(f"{zlib.crc32(BODY):08x}")
+    registry.folder.mkdir()
+    (registry.folder / "net.onnx.part").write_bytes(bytes(1000))
+    assert fetch.pull(registry, "net", mirror=f"file://{mirror}").read_bytes() == BODY
+
+
 def test_a_file_without_a_hash_is_not_taken_without_its_sum(site: Site, tmp_path: Path) -> None:
     """A page in the place of the file or of the sum installs nothing, whatever the status says."""
     site.body = b"<html>sign in</html>"

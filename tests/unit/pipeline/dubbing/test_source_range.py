@@ -12,6 +12,7 @@ from lipwise_ray.errors import InputError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.pipeline.dubbing.source_range import Stretch, stretch_of
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.values import Span
 
@@ -19,11 +20,13 @@ FRAMES = 25 * 60
 SETTINGS = Settings.model_validate_json('{"chunk": {"length_s": 4.0}, "detect": {"stride": 3}}')
 
 
-def _stretch(start_s: float, end_s: float | None) -> Stretch:
+def _stretch(
+    start_s: float, end_s: float | None, window: OutputWindow | None = None, settings: Settings = SETTINGS
+) -> Stretch:
     pts = np.arange(FRAMES, dtype=np.int64)
     none = np.zeros(0, np.int64)
     index = FrameIndex(pts, np.ones(FRAMES, np.bool_), pts, none, FRAMES, Fraction(1, 25), Fraction(25))
-    spec = SimpleNamespace(settings=SETTINGS, window=None, start_s=start_s, end_s=end_s)
+    spec = SimpleNamespace(settings=settings, window=window, start_s=start_s, end_s=end_s)
     return stretch_of(SimpleNamespace(spec=spec, video=SimpleNamespace(index=index)))  # type: ignore[arg-type]  # all that is looked at
 
 
@@ -39,6 +42,16 @@ def test_a_trimmed_row_looks_around_what_it_uses() -> None:
     assert [number for number, _ in near.numbered] == [5, 6, 7]
     assert (near.part, near.span) == ("00005-00007", Span(500, 800))
     assert [number for number, _ in near.numbered if (number, other.chunks[0]) in other.numbered] == [7]
+
+
+def test_a_preview_of_windows_looks_around_them() -> None:
+    """A network that takes 16 frames is given those beside a preview's, with the faces that a dub has there."""
+    window = OutputWindow(20.0, 2.0, (500, 550))
+    drawing = Settings.model_validate_json('{"lipsync": {"model": "latentsync_16"}, "chunk": {"frames": 1}}')
+    usual = Settings.model_validate_json('{"chunk": {"frames": 1}}')
+    near, around = (_stretch(0, None, window, settings).span for settings in (usual, drawing))
+    assert (near.start - around.start, around.stop - near.stop) == (16, 16)
+    assert _stretch(20, 22, None, drawing).span == _stretch(20, 22, None, usual).span
 
 
 def test_nothing_to_look_at() -> None:
