@@ -81,6 +81,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         YuNet(tmp_path / "x.onnx", min_score=0.7)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_refused_or_used(yunet_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever bytes are wrong, nothing but its error tells of it; damaged numbers are numbers."""
     whole, rng = yunet_file.read_bytes(), np.random.default_rng(5)

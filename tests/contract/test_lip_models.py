@@ -179,9 +179,8 @@ def test_number_formats_are_near_each_other(precision: Precision, most: float, w
     assert 0 < apart.max() < most
 
 
-@pytest.mark.parametrize(
-    ("precision", "most"), [pytest.param("bfloat16", 0.03, marks=pytest.mark.slow), ("float16", 0.004)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "most"), [("bfloat16", 0.03), ("float16", 0.004)])
 def test_musetalk_in_shorter_formats(precision: Precision, most: float, tmp_path: Path) -> None:
     """It draws what it draws in float32, on average within what they hold of made-up weights."""
     single, shorter = _musetalk(tmp_path), _musetalk(tmp_path, precision)
@@ -190,6 +189,7 @@ def test_musetalk_in_shorter_formats(precision: Precision, most: float, tmp_path
     assert 0 < apart.mean() < most
 
 
+@pytest.mark.slow
 def test_musetalk_beyond_float16_is_reported(tmp_path: Path) -> None:
     """Its weights that overflow float16 are an error, not black faces, and draw in float32."""
     unet = Path(write_musetalk(tmp_path)["checkpoint"])
@@ -207,6 +207,7 @@ def test_musetalk_beyond_float16_is_reported(tmp_path: Path) -> None:
     assert np.isfinite(single(faces, sounds)).all()
 
 
+@pytest.mark.slow
 def test_a_window_is_drawn_in_less_memory(windowed: Any, tmp_path: Path) -> None:
     """Where memory ran out fewer images and one clip go through the networks at once, and draw nearly the same."""
     _, faces, sounds, made = windowed
@@ -214,6 +215,7 @@ def test_a_window_is_drawn_in_less_memory(windowed: Any, tmp_path: Path) -> None
     assert np.abs(less(faces, sounds) - made).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_numbers_beyond_float16_are_reported(tmp_path: Path) -> None:
     """Weights that overflow float16 are an error that names the format and the file, and draw in float32."""
     named = write_latentsync(tmp_path)

@@ -140,6 +140,7 @@ def test_whose_turns_they_are_is_found(conversation: Path, weights: Path, yunet_
     assert all(seconds > 1 for seconds in result["speaking"]["found_s"].values())
 
 
+@pytest.mark.slow
 def test_a_cast_says_whose_turns_they_are(conversation: Path, yunet_file: Path, tmp_path: Path) -> None:
     """Without any network that finds speakers faces are named: here wrongly, and so they are dubbed."""
     row = _diarised(tmp_path, conversation, "MAN=right; WOMAN=left")

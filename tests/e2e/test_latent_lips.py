@@ -92,6 +92,7 @@ def test_lost_states_are_made_again(models: list[str], tmp_path: Path) -> None:
     assert again.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_the_command_line_dubs_a_presenter(models: list[str], tmp_path: Path) -> None:
     """A few frames of a clip that ships are dubbed by `submit`, and the result names the three files."""
     row = f"cuts,{DEMO}/cuts.mp4,{DEMO}/cuts.m4a,cuts.mp4,largest,0.12"

@@ -74,6 +74,7 @@ def test_frames_are_compared_without_an_occluder(tmp_path: Path, shared: Path, y
     assert not all(np.array_equal(a, b) for a, b in zip(frames, painted, strict=True))
 
 
+@pytest.mark.slow
 def test_a_users_occluder_is_asked(tmp_path: Path, shared: Path, yunet_file: Path) -> None:
     """The result names it; the man before a blue wall has nothing blue in front of him."""
     assert yunet_file.is_file()

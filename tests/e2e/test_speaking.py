@@ -105,6 +105,7 @@ def test_a_sound_that_begins_late_is_heard_where_it_is(tmp_path: Path) -> None:
     assert abs(int(np.argmax(best)) - 4) <= 1  # no offset
 
 
+@pytest.mark.slow
 def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
     """Who speaks cannot be told from a picture: the row fails and says so, the other one goes on."""
     rows = [

@@ -98,7 +98,7 @@ def test_a_run_in_the_footages_folder_with_an_ffmpeg_installed(kind: str, footag
     ("kind", "stop"),
     [
         pytest.param("inline", b"\x03", id="Ctrl-C"),
-        pytest.param("ray", int(signal.SIGTERM), id="SIGTERM to the group"),
+        pytest.param("ray", int(signal.SIGTERM), id="SIGTERM to the group", marks=pytest.mark.slow),
     ],
 )
 def test_a_stop_while_a_run_starts(kind: str, stop: bytes | int, footage: Path) -> None:

@@ -227,6 +227,7 @@ def test_doctor_tells_what_to_do(tmp_path: Path) -> None:
     assert "restore.model = auto: none (gfpgan_1_4 is not installed)" in done.stdout
 
 
+@pytest.mark.slow
 def test_doctor_checks_what_the_job_needs(tmp_path: Path) -> None:
     """Every checkpoint that its settings name, and the encoder; the demo's job lacks nothing, also as JSON."""
     told = (

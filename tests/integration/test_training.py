@@ -173,6 +173,7 @@ def test_file_lists_are_followed(corpus: Path, tmp_path: Path) -> None:
     assert "s00000/gone" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_single_clip_is_no_corpus(corpus: Path, tmp_path: Path) -> None:
     """A folder too small for a split is refused before any work."""
     (tmp_path / "one").mkdir()

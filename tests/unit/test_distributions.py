@@ -55,6 +55,7 @@ def _tool(name: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, *words], capture_output=True, text=True, check=False, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_the_sdist_gives_the_same_wheel(built: Built) -> None:
     """Nothing that it needs is missing, and no time or order of files gets into it."""
     assert built.wheel.read_bytes() == built.again.read_bytes()

@@ -88,6 +88,7 @@ def _actions(role: str) -> set[str]:
     return {action for one in _statements(role) for action in one["Action"]}
 
 
+@pytest.mark.slow
 def test_machines_reach_each_other_and_operators_reach_them_by_ssh(account: dict[str, Any]) -> None:
     """Nobody else reaches them: the group has two rules, for its own members and for one network's SSH."""
     ec2 = boto3.client("ec2", REGION)
@@ -112,6 +113,7 @@ def test_workers_reach_the_bucket_and_pull_their_image_alone(account: dict[str, 
     assert _actions("lipwise-worker") < _actions("lipwise-head")
 
 
+@pytest.mark.slow
 def test_the_head_may_do_what_the_launcher_asks(account: dict[str, Any]) -> None:
     """Ray's own node provider makes, names, lists and ends a machine with calls that are all allowed, and tagged so."""
     config = prepare_config(copy.deepcopy(yaml.safe_load(LAUNCHER.read_text())))

@@ -185,6 +185,7 @@ def test_what_failed_once_is_left_alone(name: str, tmp_path: Path) -> None:
     assert (encoding.feed(SPEC) is None) == is_remembered
 
 
+@pytest.mark.slow
 def test_an_encoder_that_fails_is_fed_otherwise_the_next_time(tmp_path: Path) -> None:
     """What the encoder says is raised, for a segment cannot change its encoder; the next attempt goes plainly."""
     kinds: list[type[DeviceSurfaces]] = [DeviceSurfaces]

@@ -63,6 +63,7 @@ def test_float16_is_refused_where_it_overflows(gfpgan: Path) -> None:
     assert model.dtype("auto", "cpu", "restore.precision") in (torch.float32, torch.bfloat16)
 
 
+@pytest.mark.slow
 def test_files_that_are_no_image_model(tmp_path: Path, gfpgan: Path) -> None:
     """A checkpoint of something else is refused with the known architectures; half a network is refused too."""
     torch.save(seeded_weights("wav2lip"), tmp_path / "other.pth")

@@ -149,6 +149,7 @@ def test_rows_that_moved_in_the_manifest_are_known(case: Case) -> None:
     assert [(row.row, row.row_id) for row in report.rows][:3] == [(2, "new"), (3, "r0"), (4, "r1")]
 
 
+@pytest.mark.slow
 def test_logs_that_cannot_be_read_cost_nothing_but_time(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row goes the long way then, and is found done all the same."""
 

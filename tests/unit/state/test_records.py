@@ -193,6 +193,7 @@ def test_a_state_does_not_name_files_of_its_reader(tmp_path: Path) -> None:
         tracks_of(str(tmp_path / "s"), "a")
 
 
+@pytest.mark.slow
 def test_a_log_of_any_length_is_read_in_bounded_memory(tmp_path: Path) -> None:
     """Lines before and after much damage are there; none is read whole that no program of ours wrote."""
     store = LocalStore(tmp_path)

@@ -156,6 +156,7 @@ def _faces_of(checkpoint: Path, data: Path) -> tuple[list[Any], list[Any]]:
     return drawn, true
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_numbers_and_pictures(prepared: Path, tmp_path: Path) -> None:
     """Its own reader finds every row of metrics.csv and every sheet of samples, also of a run that went on."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

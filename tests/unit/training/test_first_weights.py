@@ -307,6 +307,7 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "run")  # it holds the lock alone
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_what_it_began_with_is_gone(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
     """The first weights are read once: the same command needs their file no more, and another start does."""
     init = str(shutil.copy(begun_expert / "last.pth", tmp_path / "init.pth"))

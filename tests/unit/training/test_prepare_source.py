@@ -104,6 +104,7 @@ def test_audio_far_off_the_lips_is_refused(clip: Path, tmp_path: Path, frames: i
     assert not (tmp_path / "out/a/moved").exists()
 
 
+@pytest.mark.slow
 def test_audio_a_little_off_is_moved_to_where_it_belongs(clip: Path, tmp_path: Path) -> None:
     """Audio three frames late comes three frames earlier in the clip, which is then as the original's."""
     (networks,) = _experts("tiny_expert")

@@ -62,6 +62,7 @@ def test_real_lips_out_of_sync_are_refused(
     assert abs(face.sync.offset_frames - frames) <= 2
 
 
+@pytest.mark.slow
 def test_small_and_blurred_faces_are_refused(recordings: Path, networks: CurationNetworks, tmp_path: Path) -> None:
     """A face of 39 pixels, and one out of focus."""
     source = recordings / "grid_woman.mpg"

@@ -138,6 +138,7 @@ def test_a_worker_that_failed_on_a_node_that_is_gone_ends_no_run(monkeypatch: py
 
 
 @pytest.mark.parametrize("networks", [pytest.param(0, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
 def test_workers_limit_what_is_loaded_already(networks: int) -> None:
     """Ray itself loads numpy before a worker knows its thread count: its pools are limited all the same. Networks
     may have threads of their own.

@@ -104,6 +104,7 @@ def test_a_shot_is_looked_at_in_its_first_and_last_frame(film: Any) -> None:
         assert np.concatenate([part.looked for part in parts]).tolist() == whole.looked.tolist()
 
 
+@pytest.mark.slow
 def test_chunks_find_the_dissolve_of_the_whole(tmp_path: Path) -> None:
     """Where a film is cut into chunks, be it within a dissolve, does not change which frames are a part of it."""
     scenes = np.random.default_rng(0).integers(40, 160, (2, 18, 32)).repeat(10, axis=1).repeat(10, axis=2)

@@ -75,6 +75,7 @@ def test_the_number_of_speakers_is_heeded(seconds: float, networks: DiariseSetti
     assert turns[-1][1] <= 2 * seconds
 
 
+@pytest.mark.slow
 def test_settings_decide_what_a_turn_is(networks: DiariseSettings, tmp_path: Path) -> None:
     """Short turns are left out, turns with a pause between them are one, and voices are as far apart as is said."""
     wave = _file(tmp_path, talk([(6, (LOW_HZ,)), (1, ()), (6, (LOW_HZ,)), (2, ()), (1, (HIGH_HZ,)), (2, ())]))

@@ -128,6 +128,7 @@ def test_a_part_shows_what_the_whole_does(site: VideoSite, kind: FilmKind, piece
     assert np.abs(_heard(found, USED)).mean() > 0.1
 
 
+@pytest.mark.slow
 def test_times_that_are_not_the_files_own_make_the_whole_be_fetched(site: VideoSite, tmp_path: Path) -> None:
     """A playlist that says two seconds of pieces of one: the part would show other frames, so it is left."""
     lists = film("joined")["joined/all.m3u8"].replace(b"EXTINF:1.0", b"EXTINF:2.0")

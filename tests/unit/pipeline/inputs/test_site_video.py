@@ -144,6 +144,7 @@ class _KilledError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_killed_download_goes_on_where_it_was(site: VideoSite, tmp_path: Path) -> None:
     """The next one asks for the rest of the file alone, and the result is whole."""
     video = _sites(site).video(f"{site.root}/held.html")

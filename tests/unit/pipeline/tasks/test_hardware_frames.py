@@ -67,6 +67,7 @@ def test_a_chunk_is_the_same_file(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_chunk_of_frames_on_the_device_is_the_same_file(tmp_path: Path) -> None:
     """With the device's planes a segment is byte by byte the same whether frames stay there or go up piece by piece."""
     found = []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
@@ -32,6 +33,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted((folder / "state" / "sounds").glob("*/states-*/*.npy"))
 
 
+@pytest.mark.slow
 def test_states_are_made_once_and_again_where_they_are_damaged(tmp_path: Path) -> None:
     """They are there for every 20 ms of the audio; a second task finds them, and what is cut off is made anew."""
     bench = _bench(tmp_path)
