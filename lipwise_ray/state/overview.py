@@ -96,8 +96,8 @@ class Overview:
 
     @property
     def left(self) -> int:
-        """Rows that have not ended."""
-        return self.rows - self.done - self.failed
+        """Rows that have not ended; the record of a queue that was left at once may be a second behind its rows."""
+        return max(0, self.rows - self.done - self.failed)
 
     def record(self) -> Json:
         """Return JSON values."""

@@ -177,6 +177,7 @@ def test_damaged_records_of_runs_are_shown_as_such(tmp_path: Path) -> None:
     found = overview(str(tmp_path))
     assert (found.run_id, found.rows, [one.message for one in found.failures]) == ("r1", 3, ["why"])
     assert found.quarantined[0].message == "its dead letter cannot be read"
+    assert (found.done, found.failed, found.left) == (3, 1, 0)
     report = collect(store, "r1")
     assert [row["code"] for row in report.rows] == ["damaged_record", "damaged_record", "no_face", "damaged_record"]
     assert report.ended is None
