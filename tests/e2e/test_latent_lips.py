@@ -34,16 +34,21 @@ def _row(folder: Path, frames: int) -> dict[str, Any]:
     return {"id": "a", "video": folder / "v.mp4", "audio": folder / "s.wav", "output": "a.mkv", "faces": BOX}
 
 
+def _check_chunks(folder: Path, sets: list[str], *, frames: int, chunk: int) -> None:
+    """Check that frames of chunks are, to the bit, those of one chunk."""
+    row = _row(folder, frames)
+    for out, length in (("parts", chunk), ("whole", 100)):
+        report = dub(folder, [row], *EXACT, *sets, f"chunk.frames={length}", out=out)
+        assert report.exit_code == 0, report.lines
+    parts, whole = digest(folder / "parts" / "a.mkv"), digest(folder / "whole" / "a.mkv")
+    assert len(whole) == frames
+    assert parts == whole
+
+
 @pytest.mark.slow
 def test_chunks_do_not_show(models: list[str], tmp_path: Path) -> None:
     """Frames of chunks of two are, to the bit, those of one chunk, at a rate that is no whole number."""
-    row = _row(tmp_path, 3)
-    for out, length in (("parts", 2), ("whole", 100)):
-        report = dub(tmp_path, [row], *EXACT, *models, f"chunk.frames={length}", out=out)
-        assert report.exit_code == 0, report.lines
-    parts, whole = digest(tmp_path / "parts" / "a.mkv"), digest(tmp_path / "whole" / "a.mkv")
-    assert len(whole) == 3
-    assert parts == whole
+    _check_chunks(tmp_path, models, frames=3, chunk=2)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +61,7 @@ def latentsync(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.mark.slow
 def test_windows_do_not_show(latentsync: list[str], tmp_path: Path) -> None:
     """Chunks whose border cuts a window of LatentSync give the frames of one chunk to the bit."""
-    row = _row(tmp_path, 10)
-    for out, length in (("parts", 6), ("whole", 100)):
-        report = dub(tmp_path, [row], *EXACT, *latentsync, f"chunk.frames={length}", out=out)
-        assert report.exit_code == 0, report.lines
-    parts, whole = digest(tmp_path / "parts" / "a.mkv"), digest(tmp_path / "whole" / "a.mkv")
-    assert len(whole) == 10
-    assert parts == whole
+    _check_chunks(tmp_path, latentsync, frames=10, chunk=6)
 
 
 @pytest.mark.slow

@@ -12,9 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
-import numpy as np
 import pytest
 import torch
 
@@ -25,6 +23,7 @@ from lipwise_ray.synth.truth import truth_beside
 from tests.conftest import ROOT
 from tests.support.dub import command, run
 from tests.support.footage import with_moved_audio, without_audio
+from tests.support.silent_video import with_silence
 
 SMALL = ("--set", "min_face_px=32", "--set", "min_frames=12")
 """Presenters of 128 pixels have small faces."""
@@ -60,7 +59,7 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     shapes = run("synth", "shapes", root / "s00001/faceless one.mov", "--seconds", "0.5")
     assert shapes.returncode == 0, shapes.stderr
     without_audio(good, root / "s00001/mute.mp4")
-    _with_silence(good, root / "s00001/silent.mp4")
+    with_silence(good, root / "s00001/silent.mp4")
     for name in ("mute", "silent"):
         shutil.copy(truth_beside(good), truth_beside(root / f"s00001/{name}.mp4"))
     first = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96", *SMALL)
@@ -86,20 +85,6 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     third = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "64", *SMALL)
     assert "4 clips" in third.stdout
     assert cv2.imread(str(crop)).shape == (64, 64, 3)
-
-
-def _with_silence(source: Path, target: Path) -> None:
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        video = new.add_stream_from_template(old.streams.video[0])
-        sound = new.add_stream("aac", rate=16_000, layout="mono")
-        for packet in old.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = video
-                new.mux(packet)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 12_800), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16_000
-        new.mux(sound.encode(frame))
-        new.mux(sound.encode(None))
 
 
 @pytest.mark.slow

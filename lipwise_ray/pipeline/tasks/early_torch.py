@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 
@@ -16,13 +16,12 @@ class EarlyTorch:
     """
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
+        self._loading: Future[object] | None = None
 
     @property
     def is_loaded(self) -> bool:
         """Torch is loaded, by whomever, and not only being so."""
-        return "torch" in sys.modules and (self._thread is None or not self._thread.is_alive())
+        return "torch" in sys.modules and (self._loading is None or self._loading.done())
 
     @contextmanager
     def loading(self, *, is_needed: bool) -> Generator[None]:
@@ -37,18 +36,9 @@ class EarlyTorch:
         if not is_needed or "torch" in sys.modules:
             yield
             return
-        self._error = None  # of an attempt before this one
-        self._thread = threading.Thread(target=self._load, name="lipwise-torch", daemon=True)
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._thread.join()
-            if self._error is not None:
-                raise self._error
-
-    def _load(self) -> None:
-        try:
-            importlib.import_module("torch")
-        except Exception as error:  # noqa: BLE001  # raised where it would have been without the thread
-            self._error = error
+        with ThreadPoolExecutor(1, thread_name_prefix="lipwise-torch") as pool:
+            self._loading = pool.submit(importlib.import_module, "torch")
+            try:
+                yield
+            finally:
+                self._loading.result()

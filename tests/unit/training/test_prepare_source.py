@@ -27,6 +27,7 @@ from lipwise_ray.training.prepare import CurationNetworks, SortedFace, prepare_s
 from lipwise_ray.training.source_video import FRAME_SAMPLES, SourceVideo
 from lipwise_ray.values import U8Array
 from tests.support.footage import prepare_spec, side_by_side, with_changed_frames, with_moved_audio, without_audio
+from tests.support.silent_video import with_silence
 
 
 class _Counting:
@@ -245,20 +246,8 @@ def test_hours_of_audio_are_not_held_in_memory(clip: Path, tmp_path: Path) -> No
 
 def test_silent_audio_is_refused(clip: Path, tmp_path: Path) -> None:
     """Silence teaches no lips."""
-    import av
-
     silent = tmp_path / "silent.mp4"
-    with av.open(str(clip)) as old, av.open(str(silent), "w") as new:
-        video = new.add_stream_from_template(old.streams.video[0])
-        sound = new.add_stream("aac", rate=16_000, layout="mono")
-        for packet in old.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = video
-                new.mux(packet)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 12_800), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16_000
-        new.mux(sound.encode(frame))
-        new.mux(sound.encode(None))
+    with_silence(clip, silent)
     with pytest.raises(AudioError, match="silent"):
         prepare_source(silent, "a/b", tmp_path, prepare_spec(), CurationNetworks(_Counting()))
 
