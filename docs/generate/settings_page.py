@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from docs.generate.markdown import MADE, prose, table
+from docs.generate.markdown import MADE, code, prose, table
 from lipwise_ray.resources import jobs_folder
 from lipwise_ray.settings.layers import preset_names, resolve
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.settings.reference import settings_of
+from lipwise_ray.settings.renamed import RENAMED, Renames
 
 _HEAD = """
 In a job file a key stands in its section (`[detect]`, `stride = 2`). On the command line it is written as a whole:
@@ -29,9 +30,21 @@ is the value of `quality`.
 _FIRST = "quality"
 
 
-def page() -> str:
-    """Return the page."""
-    return "".join([f"# Settings\n\n{MADE}", _HEAD, "\n", _presets(), *_sections()])
+def page(renames: Renames = RENAMED) -> str:
+    """Return the page.
+
+    Args:
+        renames: Names that settings and columns had.
+    """
+    return "".join([f"# Settings\n\n{MADE}", _HEAD, "\n", _presets(), *_sections(), _old_names(renames)])
+
+
+def _old_names(renames: Renames) -> str:
+    if not renames:
+        return ""
+    about = "They are read with a warning, as settings and as columns, until a version refuses them."
+    rows = [[code(one.old), code(one.new), one.since, one.goes] for one in renames]
+    return f"\n## Old names\n\n{about}\n\n" + table(["old name", "name", "since", "refused from"], rows)
 
 
 def _presets() -> str:

@@ -38,7 +38,7 @@ from lipwise_ray.cli import (
     verify,
 )
 from lipwise_ray.cli.logs import LogLevel, log_from
-from lipwise_ray.cli.terminal import all_arrived, print_plainly
+from lipwise_ray.cli.terminal import all_arrived, print_plainly, warn_plainly
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.exit_codes import ExitCode, of_error
 from lipwise_ray.settings.layers import clipped
@@ -129,6 +129,7 @@ def _refused_place(error: Exception) -> LipwiseError | None:
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
     print_plainly()
+    warn_plainly()
     let_threads_sleep(os.environ)  # processes that this one starts have it too
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings for every segment
     code = _run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -12,6 +13,8 @@ from typing import Any, TextIO, cast
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.printable import printable
+from lipwise_ray.settings.renamed import OldNameWarning
+from lipwise_ray.storage.redact import redact
 
 
 class PlainStream:
@@ -78,6 +81,26 @@ def print_plainly() -> None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  # stays open
     sys.stdout = cast("TextIO", PlainStream(raw_of(sys.stdout)))
     sys.stderr = cast("TextIO", PlainStream(raw_of(sys.stderr), may_get_lost=True))
+
+
+def warn_plainly() -> None:
+    """Let warnings that are for the user be lines like others from now on, without a place in the source."""
+    by_python = warnings.showwarning
+
+    def show(  # as Python calls it
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, OldNameWarning):
+            print(redact(f"warning: {message}"), file=file or sys.stderr)  # the terminal's own
+        else:
+            by_python(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def all_arrived() -> bool:

@@ -116,7 +116,14 @@ def read_manifest(
 
     def read(path: Path, at: str | None) -> Manifest:
         return manifests.read_manifest(
-            path, out, presets, policy, copy_of or at, keeps_extra=keeps_extra, tracks_of=tracks_of
+            path,
+            out,
+            presets,
+            policy,
+            copy_of or at,
+            keeps_extra=keeps_extra,
+            tracks_of=tracks_of,
+            renames=source.renames,
         )
 
     return _read(manifest, settings, read)

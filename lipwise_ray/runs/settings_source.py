@@ -13,6 +13,7 @@ from lipwise_ray.faces.select import LIKE, parse_selection_rule
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.settings.layers import fallbacks, read_preset, resolve
 from lipwise_ray.settings.model import Settings
+from lipwise_ray.settings.renamed import RENAMED, Renames, with_new_names
 from lipwise_ray.storage.address import is_local, whole_path
 
 _MOST_KNOWN = 256
@@ -26,15 +27,24 @@ class SettingsSource:
     Attributes:
         presets: Folder of preset files.
         preset: The run's preset.
-        layers: Job file and command line, in rising precedence.
+        layers: Job file and command line, in rising precedence, by the settings' new names.
+        renames: Settings that got new names, and columns of the rows that did.
     """
 
     presets: Path
     preset: str
     layers: list[Layer]
+    renames: Renames = RENAMED
     _known: OrderedDict[str, Settings] = field(
         default_factory=OrderedDict[str, Settings], init=False, repr=False, compare=False
     )  # of these layers alone: a copy with others begins anew
+
+    def __post_init__(self) -> None:
+        """Put new names in place of old ones."""
+        self.layers = [self._renewed(where, values) for where, values in self.layers]
+
+    def _renewed(self, where: str, values: Mapping[str, Any]) -> Layer:
+        return where, with_new_names(where, values, self.renames)
 
     def for_run(self) -> Settings:
         """Return the settings without any row's columns.
@@ -53,7 +63,7 @@ class SettingsSource:
         return self._layers_of(self.preset)
 
     def _layers_of(self, preset: str) -> list[Layer]:
-        return [(f"preset {preset}", read_preset(self.presets, preset)), *self.layers]
+        return [self._renewed(f"preset {preset}", read_preset(self.presets, preset)), *self.layers]
 
     def for_preset(self, preset: str) -> Settings:
         """Return the settings of rows that name a preset, without their columns."""

@@ -123,7 +123,14 @@ class RowReader:
         with _on_own_disk(), tempfile.TemporaryDirectory(prefix="lipwise-") as folder:
             path = Path(folder) / "row.jsonl"
             path.write_text(json.dumps(columns) + "\n", "utf-8")
-            manifest = read_manifest(path, self.out, preset_names(self.source.presets), self.policy, _BASE)
+            manifest = read_manifest(
+                path,
+                self.out,
+                preset_names(self.source.presets),
+                self.policy,
+                _BASE,
+                renames=self.source.renames,
+            )
             found, rows = [*manifest.problems], [*manifest.rows]
         prefix = f"line 1 (id={columns['id']}), "
         problems = tuple(

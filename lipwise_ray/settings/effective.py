@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.settings.layers import clipped, resolve_with_origins
 from lipwise_ray.settings.reference import Setting, settings_of
+from lipwise_ray.settings.renamed import RENAMED, Renames, new_name
 
 DEFAULT = "default"
 """Layer of the keys that no layer sets."""
@@ -57,16 +58,18 @@ def effective_settings(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> list[
     return found
 
 
-def named(found: list[EffectiveSetting], name: str) -> list[EffectiveSetting]:
+def named(found: list[EffectiveSetting], name: str, renames: Renames = RENAMED) -> list[EffectiveSetting]:
     """Return the key of a name, or all keys of a section, with those of the sections in it.
 
     Args:
         found: All keys.
-        name: With dots, such as ``encode.audio`` or ``detect.stride``.
+        name: With dots, such as ``encode.audio`` or ``detect.stride``. An old name gives the new one, with a warning.
+        renames: Settings that got new names.
 
     Raises:
         SettingsError: There is neither a key nor a section of that name.
     """
+    name = new_name(name, renames)
     kept = [one for one in found if one.setting.name == name or one.setting.name.startswith(f"{name}.")]
     if kept:
         return kept

@@ -22,6 +22,7 @@ from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, is_tex
 from lipwise_ray.pipeline.manifest.script import read_script, read_text, read_voice
 from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS, read_settings
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker
+from lipwise_ray.settings.renamed import RENAMED, Renames
 from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
 
 DUBBED = Columns(
@@ -69,6 +70,7 @@ def read_manifest(
     keeps_extra: bool = False,
     tracks_of: TracksOf = lambda _: "one",
     is_alone: bool = False,
+    renames: Renames = RENAMED,
 ) -> Manifest:
     """Read and check a manifest of rows that are to be dubbed.
 
@@ -81,11 +83,12 @@ def read_manifest(
         keeps_extra: Rows may have further columns, which are kept.
         tracks_of: Tells how many soundtracks the file of a row gets that has audio by language.
         is_alone: It is one row that no manifest holds, whose relative paths go by the working directory.
+        renames: Names that columns had.
 
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
     """
-    columns = replace(DUBBED, keeps_extra=keeps_extra)
+    columns = replace(DUBBED, keeps_extra=keeps_extra, renames=renames)
 
     def parser(base: str) -> RowParser:
         hint = f"Paths are relative to the {'working directory' if is_alone else 'manifest'}"

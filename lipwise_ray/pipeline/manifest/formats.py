@@ -14,6 +14,7 @@ from typing import TextIO, TypeAlias, cast
 
 from lipwise_ray.errors import ManifestError, SetupError, blamed_on_file
 from lipwise_ray.pipeline.manifest.workbook import sheet_rows
+from lipwise_ray.settings.renamed import RENAMED, Renamed, Renames
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Columns:
         or_instead: Further such columns.
         settings: Columns called ``SECTION.KEY`` that set what is called so, for their row alone.
         keeps_extra: True where rows may have any others, which are kept and mean nothing.
+        renames: Names that columns had.
     """
 
     required: tuple[str, ...]
@@ -35,11 +37,17 @@ class Columns:
     or_instead: Mapping[str, str] = field(default_factory=dict[str, str])
     settings: frozenset[str] = frozenset()
     keeps_extra: bool = False
+    renames: Renames = RENAMED
 
     @property
     def all(self) -> tuple[str, ...]:
         """All of them."""
         return self.required + self.optional
+
+    @property
+    def old(self) -> dict[str, Renamed]:
+        """Those that got new names, by their old ones."""
+        return {one.old: one for one in self.renames if one.new in self.all or one.new in self.settings}
 
 
 _BATCH_ROWS = 4096
@@ -58,7 +66,10 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
     if len(names) > _MOST_COLUMNS:
         happened = f"{len(names)} columns, more than {_MOST_COLUMNS}"
         raise ManifestError("manifest_columns", f"{path}, line 1", got=happened)
-    problems: list[str] = []
+    old = columns.old
+    problems = [one.conflict for one in old.values() if {one.old, one.new} <= {*names}]
+    if not problems:
+        names = [old[name].new if name in old else name for name in names]
     for name in names:
         if name not in columns.all and name not in columns.settings and not columns.keeps_extra:
             near = difflib.get_close_matches(name, [*columns.all, *columns.settings], n=1)
@@ -75,6 +86,28 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
             do=f"Required: {', '.join(columns.required)}. Optional: {', '.join(columns.optional)}; others with "
             'manifest.extra = "keep"',
         )
+
+
+def with_new_columns(records: Iterable[tuple[int, RawRow]], columns: Columns) -> Iterator[tuple[int, RawRow]]:
+    """Yield records with new names of columns in place of old ones, of which the first is warned of.
+
+    Args:
+        records: Lines and rows, as a reader yields them.
+        columns: Columns that the rows may have.
+    """
+    old = columns.old
+    told: set[str] = set()
+    for line, record in records:
+        found = [old[name] for name in record if name in old]
+        for one in found:
+            if one.new in record:
+                record[BROKEN] = one.conflict
+                continue
+            record[one.new] = record.pop(one.old)
+            if one.old not in told:
+                told.add(one.old)
+                one.warn(f'the column "{one.old}"')
+        yield line, record
 
 
 def read_csv(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:

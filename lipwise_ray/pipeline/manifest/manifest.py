@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lipwise_ray.errors import ManifestError
-from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
+from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow, with_new_columns
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting, line_of
 from lipwise_ray.pipeline.manifest.row_validation import Cells
 from lipwise_ray.state.shards import Shard
@@ -130,7 +130,7 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
             happened = f"{size_bytes >> 20} MiB are too large"
             raise ManifestError("manifest_size", name, got=happened, do=f"The most are {MOST_BYTES >> 20} MiB")
         parser = make(base)
-        for line, record in reader(path, columns):
+        for line, record in with_new_columns(reader(path, columns), columns):
             parser.add(line, record)
         sha256 = sha256_of(path)
     except FileNotFoundError as error:

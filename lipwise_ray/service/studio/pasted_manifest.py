@@ -11,7 +11,7 @@ from typing import cast
 
 from lipwise_ray.errors import LipwiseError, ManifestError
 from lipwise_ray.pipeline.manifest.dub_rows import DUBBED
-from lipwise_ray.pipeline.manifest.formats import BROKEN, RawRow, read_csv, read_jsonl
+from lipwise_ray.pipeline.manifest.formats import BROKEN, RawRow, read_csv, read_jsonl, with_new_columns
 from lipwise_ray.service.job_record import JobDraft, JsonObject
 from lipwise_ray.service.studio.new_check import NewChecker
 from lipwise_ray.service.studio.new_form import DOOR, plain_name
@@ -92,7 +92,7 @@ def _records(text: str) -> Iterator[tuple[int, RawRow]]:
     with tempfile.TemporaryDirectory(prefix="lipwise-") as folder:
         path = Path(folder) / ("manifest.jsonl" if is_json else "manifest.csv")
         path.write_text(text, "utf-8")
-        yield from (read_jsonl if is_json else read_csv)(path, _COLUMNS)
+        yield from with_new_columns((read_jsonl if is_json else read_csv)(path, _COLUMNS), _COLUMNS)
 
 
 def _draft(line: int, record: RawRow) -> tuple[str, JobDraft, list[LipwiseError]]:

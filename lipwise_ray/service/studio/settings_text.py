@@ -13,15 +13,17 @@ from pydantic import JsonValue
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS
 from lipwise_ray.service.job_record import JsonObject
+from lipwise_ray.settings.renamed import RENAMED, Renames, with_new_names
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def overrides_of(text: str) -> JsonObject:
+def overrides_of(text: str, renames: Renames = RENAMED) -> JsonObject:
     """Return the columns that settings written as TOML stand for; tables become texts as TOML has them inline.
 
     Args:
         text: Such as ``[lipsync]`` and ``model = "wav2lip_gan"``, or ``lipsync.model = "wav2lip_gan"``.
+        renames: Settings that got new names.
 
     Raises:
         SettingsError: It is no TOML, a value stands in no section, or is none that a video may have of its own.
@@ -37,7 +39,7 @@ def overrides_of(text: str) -> JsonObject:
         got = "a date, a time or a number without bounds is among them, which no setting takes"
         raise SettingsError("bad_toml", "settings", got=got, do="Write a text, a number, true or false") from error
     columns: JsonObject = {}
-    for section, values in tree.items():
+    for section, values in with_new_names("settings", tree, renames).items():
         if not isinstance(values, Mapping):
             got = f'"{section}" stands in no section'
             raise SettingsError("bad_toml", "settings", got=got, do="Write it as section.key")
