@@ -78,6 +78,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.encoding
+	$(BIN)/python -m benchmarks.credentials
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table

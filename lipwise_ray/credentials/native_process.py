@@ -22,6 +22,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from lipwise_ray.credentials.claim import IngredientFile
+from lipwise_ray.credentials.leaves import hashed_in_blocks
 from lipwise_ray.credentials.signature import NotSignedError, signing
 
 _OFFLINE = {"remote_manifest_fetch": False, "ocsp_fetch": False}
@@ -201,10 +202,11 @@ def _sign(request: SignRequest) -> NativeAnswer:
             raise
 
     written: _Written | None = None
+    blocks = hashed_in_blocks(Path(request.file), request.kind)
     settings = {
         "verify": {**_OFFLINE, "verify_after_sign": True},
         "builder": {"thumbnail": {"enabled": False}},
-        "core": {"backing_store_memory_threshold_in_mb": _MOST_HELD_MB},
+        "core": {"backing_store_memory_threshold_in_mb": _MOST_HELD_MB, **blocks},
     }
     try:
         with ExitStack() as stack:
