@@ -1,6 +1,6 @@
 """Seconds and memory of signing and verifying files, a row a container and size.
 
-    python -m benchmarks.credentials [--mib 50,500,2000] [--kinds mp4,mov,wav,mkv] [--scratch FOLDER]
+    python -m benchmarks.credentials [--mib 50,500,2000] [--kinds mp4,mov,mkv] [--scratch FOLDER]
 
 Files are of noise; each is signed once by a self-made certificate with a source of the same size as its ingredient, and
 verified once. Memory is the largest resident size of the process that does it. The scratch folder needs room for three
@@ -21,12 +21,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
 _BLOCK = os.urandom(8 << 20)
-_SOUND = {"mkv": "pcm_s16le", "wav": "pcm_s16le", "mp4": "aac", "m4a": "aac", "mov": "pcm_s16le"}
+_SOUND = {"mkv": "pcm_s16le", "mp4": "aac", "mov": "pcm_s16le"}
 
 
 def write_noise(path: Path, size_mib: int) -> None:
@@ -37,22 +38,18 @@ def write_noise(path: Path, size_mib: int) -> None:
         size_mib: Size of the noise.
     """
     with av.open(str(path), "w") as file:
-        sound = file.add_stream(_SOUND[path.suffix[1:]], rate=48_000, layout="mono")
+        sound: Any = file.add_stream(_SOUND[path.suffix[1:]], rate=48_000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
         frame.sample_rate, frame.pts = 48_000, 0
         file.mux([*sound.encode(frame), *sound.encode(None)])
     added = size_mib << 20
     head = path.read_bytes()
     with path.open("wb") as file:
-        if path.suffix in {".mp4", ".mov", ".m4a"}:
+        if path.suffix in {".mp4", ".mov"}:
             at = head.index(b"mdat") - 4
             size = int.from_bytes(head[at : at + 4])
             file.write(head[:at] + b"\0\0\0\1mdat" + (size + 8 + added).to_bytes(8) + head[at + 8 : at + size])
             rest = head[at + size :]
-        elif path.suffix == ".wav":
-            at, rest = head.index(b"data") + 4, b""
-            sizes = [(int.from_bytes(head[one : one + 4], "little") + added).to_bytes(4, "little") for one in (4, at)]
-            file.write(head[:4] + sizes[0] + head[8:at] + sizes[1] + head[at + 4 :])
         else:
             file.write(head)
             rest = b""
@@ -94,7 +91,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", default="50,500,2000")
-    parser.add_argument("--kinds", default="mp4,mov,wav,mkv")
+    parser.add_argument("--kinds", default="mp4,mov,mkv")
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -110,7 +107,7 @@ def main() -> None:
                 write_noise(plain, size_mib)
                 source.hardlink_to(plain)
                 cells = [f"{kind} | {size_mib}"]
-                signed = plain if kind in {"mkv", "webm"} else plain.with_name(f"signed.{kind}")
+                signed = plain if kind == "mkv" else plain.with_name(f"signed.{kind}")
                 for task, file in (("sign", plain), ("verify", signed)):
                     words = [sys.executable, "-m", "benchmarks.credentials", "--one", task, file, source, Path(folder)]
                     found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
