@@ -18,7 +18,7 @@ _MOST_BOXES = 4096
 
 
 def hashed_in_blocks(file: Path, kind: str) -> dict[str, int]:
-    """Return what tells c2pa to hash a file block by block; nothing for one that it hashes at once.
+    """Return settings of c2pa by which it hashes a file block by block; none for one that it hashes at once.
 
     Args:
         file: The file.
