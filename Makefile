@@ -5,7 +5,7 @@ STAMP := .venv/installed
 # Every test and command starts processes; what Python compiles for one is kept for the next, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all check check-files docs pictures dist bench faults clean
+.PHONY: demo test test-all check check-files docs links pictures dist bench faults clean
 
 # The stamp carries the project file's time: a changed dependency installs again.
 $(STAMP): pyproject.toml
@@ -39,6 +39,10 @@ check: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -b html docs docs/_build/html
+
+# Whether the addresses of others that the site names still answer: by night, for it asks each of them.
+links: $(STAMP)
+	$(BIN)/python -m sphinx --keep-going --quiet -b linkcheck docs docs/_build/links
 
 # Stills for the README and the gallery, of a demo in a folder of its own.
 pictures: $(STAMP)

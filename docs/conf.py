@@ -44,6 +44,9 @@ copybutton_exclude = ".linenos, .gp, .go"
 copybutton_prompt_text = r"\$ |> "
 copybutton_prompt_is_regexp = True
 
+linkcheck_timeout = 30
+linkcheck_retries = 3
+
 html_theme = "furo"
 html_title = f"lipwise-ray {release}"
 html_static_path = ["_static"]
