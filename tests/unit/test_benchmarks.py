@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import costs, driver, scale
+from benchmarks import costs, credentials, driver, scale
 from lipwise_ray.settings.layers import read_toml
 from tests.conftest import ROOT
 
@@ -19,6 +19,16 @@ def test_the_driver_is_measured_on_a_made_up_engine() -> None:
     found = driver.memory(9)
     assert found["peak_mib"] > 0
     assert driver.throughput({"kind": "inline", "tasks": 5}) > 0
+
+
+def test_signing_is_measured_on_files_that_are_whole(tmp_path: Path) -> None:
+    """Noise is signed as a film is, with a source beside it, and what is verified is the signed file."""
+    film = tmp_path / "plain.mp4"
+    credentials.write_noise(film, 1)
+    assert credentials.measured("sign", film, film, tmp_path)["mib"] > 0
+    assert credentials.measured("verify", tmp_path / "signed.mp4", film, tmp_path)["seconds"] > 0
+    with pytest.raises(SystemExit, match="unsigned"):
+        credentials.measured("verify", film, film, tmp_path)
 
 
 @pytest.mark.slow
@@ -47,7 +57,7 @@ def test_a_night_is_priced_from_what_was_measured() -> None:
 def test_every_script_begins(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What the Makefile runs can be imported and tells how it is used."""
     names = re.findall(r"-m (benchmarks\.\w+)", (ROOT / "Makefile").read_text())
-    assert len(names) == 15
+    assert len(names) == 16
     for name in names:
         monkeypatch.setattr(sys, "argv", [name, "--help"])
         with pytest.raises(SystemExit) as end:
