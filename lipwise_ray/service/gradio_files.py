@@ -9,8 +9,6 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2.utils import htmlsafe_json_dumps
-
 from lipwise_ray.errors import RequestError
 
 _NAME = re.compile(r"[0-9A-Za-z_-]{1,128}/(?!\.)[^/\\\0]{1,255}")
@@ -66,7 +64,9 @@ class GradioFiles:
 
 
 def _forms(place: str) -> set[bytes]:
-    """Return a path as JSON, addresses, and JSON or text in a page write it."""
+    """Return a path as JSON, addresses, JSON or text in a page, and headers write it."""
+    from jinja2.utils import htmlsafe_json_dumps
+
     known = {
         place,
         json.dumps(place)[1:-1],
@@ -75,4 +75,4 @@ def _forms(place: str) -> set[bytes]:
         html.escape(place),
         quote(place, safe="/"),
     }
-    return {form.encode("utf-8", "surrogateescape") for form in known}
+    return {form.encode("utf-8", "surrogateescape") for form in known} | {place.encode("latin-1", "replace")}

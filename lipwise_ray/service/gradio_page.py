@@ -65,7 +65,7 @@ class GradioPage:
     def __init__(self, service: Service, assets: AssetStore) -> None:
         self._service = service
         self._assets = assets
-        self._plain = PlainWords([str(service.folder), service.out, service.store.address])
+        self._plain = PlainWords(service.folders)
         self.presets = [_AS_SERVER, *preset_names(service.source.presets)]
         known = {one.name: one for one in settings_of()}
         self.settings: list[Setting] = [known[name] for name in _MAIN_KEYS]

@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,20 +39,23 @@ class SearchedPage:
     service: Service
     folders: tuple[str, ...]
     searched: int = 0
-    seen: list[str] = field(default_factory=list)
 
-    def asked(self, method: str, path: str, *, sent: str = "", **given: Any) -> requests.Response:
-        """Send a request, and search its answer; ``sent`` is a path that the client itself sent."""
+    def asked(self, method: str, path: str, **given: Any) -> requests.Response:
+        """Send a request, and search what is answered, whole or cut off."""
         headers = {"accept-encoding": "br, gzip", **given.pop("headers", {})}
         request = requests.Request(method, self.url, headers=headers, **given).prepare()
         request.url = f"{self.url}{path}"  # as it stands: nobody takes the dots out
         with requests.Session() as session:
-            answer = session.send(request, timeout=_PATIENCE_S, allow_redirects=False)
+            answer = session.send(request, timeout=_PATIENCE_S, allow_redirects=False, stream=True)
+            blocks: list[bytes] = []
+            with suppress(requests.exceptions.ChunkedEncodingError):  # Gradio ends a stream so that it does not know
+                blocks.extend(answer.iter_content(1 << 16))
+        answer._content = b"".join(blocks)
         self.searched += 1
-        told = json.dumps(dict(answer.headers)) + answer.text
+        told = str(answer.headers).encode() + answer.content
         for folder in self.folders:
-            for form in {folder, json.dumps(folder)[1:-1], quote(folder)}:
-                assert form not in told.replace(sent, "") if sent else form not in told, f"{form} in {path}: {told[-2000:]}"
+            for form in (folder, json.dumps(folder)[1:-1], quote(folder)):
+                assert form.encode() not in told, f"{method} {path} tells {form}: {told[-2000:]!r}"
         return answer
 
     def uploaded(self, path: Path) -> dict[str, Any]:
@@ -168,7 +172,7 @@ def test_a_request_that_names_a_path_is_refused(page: SearchedPage, tmp_path: Pa
             assert answer.status_code == 404, (path, answer.text)
             assert "was sent to this page" in answer.json()["detail"]
         answer = page.asked("POST", "gradio_api/component_server", json={"data": video, "fn_name": "x"})
-        assert answer.status_code == 404
+        assert answer.status_code == 400
     assert page.service.find() == []
 
 
@@ -208,9 +212,10 @@ def test_bad_requests_show_no_path(page: SearchedPage, tmp_path: Path) -> None:
     addresses = [
         "gradio_api/" + one
         for one in (
-            "upload", "queue/join", "call/dub", "call/none", "call/v2/dub", "run/dub", "run/predict", "api/dub", "cancel",
-            "reset", "component_server", "process_recording", "stream/x", "stream/x/close", "vibe-edit", "vibe-code",
-            "undo-vibe-edit", "vibe-starter-queries", "run-history/connect", "proxy=http://x", "file=x", "none",
+            "upload", "queue/join", "call/dub", "call/none", "call/v2/dub", "run/dub", "run/predict", "api/dub",
+            "cancel", "reset", "component_server", "process_recording", "stream/x", "stream/x/close", "vibe-edit",
+            "vibe-code", "undo-vibe-edit", "vibe-starter-queries", "run-history/connect", "proxy=http://x",
+            "file=x", "none",
         )
     ] + ["login", "config", ""]  # fmt: skip
     for address in addresses:
@@ -221,13 +226,12 @@ def test_bad_requests_show_no_path(page: SearchedPage, tmp_path: Path) -> None:
         "gradio_api/proxy=/etc/passwd", "assets/../../../../etc/passwd", "assets/none.js", "static/%2e%2e/%2e%2e/x",
         "svelte/../../x", "gradio_api/stream/s/r/1/playlist.m3u8", "gradio_api/stream/s/r/1/playlist-file",
         "gradio_api/upload_progress?upload_id=none", "gradio_api/call/dub/none", "gradio_api/queue/status",
-        "gradio_api/queue/data?session_hash=none", "gradio_api/dev/reload", "gradio_api/runs",
+        "gradio_api/queue/data", "gradio_api/dev/reload", "gradio_api/runs",
         "gradio_api/run-history/records", "gradio_api/deep_link?session_hash=s", "?deep_link=none", "monitoring",
         "gradio_api/user", "gradio_api/token", "gradio_api/app_id", "manifest.json", "favicon.ico", "pwa_icon",
         "robots.txt", "gradio_api/none", "none", "gradio_api/vibe-code", "gradio_api/profiling/summary", "login_check",
         "gradio_api/login_check", "logout",
     ):  # fmt: skip
-        if "queue/data" not in address:
-            page.asked("GET", address)
+        page.asked("GET", address)
     page.asked("DELETE", "gradio_api/queue/join")
     assert page.searched > 200
