@@ -33,8 +33,8 @@ _GET_OF = """
     /v2/generate/{} /v2/generate/{}/events /rows/{} /studio/rows/{}/original /studio/rows/{}/clock
     /studio/rows/{}/live.m3u8 /studio/rows/{}/live/x/head.mp4 /studio/rows/{}/live/x/0.m4s /outputs/{}/x.mp4
     /v2/batch/{} /v2/batch/{}/results /v2/batch/{}/results.jsonl /v2/assets/{} /v2/assets/files/{} /v2/assets/uploads/{}
-    /studio/new/stills/{} /studio/new/previews/{}/x.mp4 /runs/{} /runs/{}/files/report.html /runs/{}/files/report.json
-    /runs/{}/files/rows.csv /runs/{}/files/none
+    /studio/new/stills/{} /studio/new/previews/{}/x.mp4 /runs/{} /runs/{}/files/report.html /runs/{}/files/results.csv
+    /runs/{}/files/results.jsonl /runs/{}/files/none
 """
 _POST = """
     /v2/generate /v2/analyze/cost /v2/generations/estimate /v2/batch /v2/assets /v2/assets/upload /plain /studio/key
