@@ -40,7 +40,11 @@ class GradioFiles:
             RequestError: There is none of this name.
         """
         path = Path(self._folder, name)
-        if _NAME.fullmatch(name) is None or path.is_symlink() or not path.is_file():
+        try:
+            is_there = _NAME.fullmatch(name) is not None and not path.is_symlink() and path.is_file()
+        except OSError:  # no disk takes such a name
+            is_there = False
+        if not is_there:
             got = "is not one that was sent to this page or shown by it, or is no longer there"
             raise RequestError("unknown_asset", "the file", got=got, do="Send it again")
         return path

@@ -100,6 +100,12 @@ def test_a_file_on_its_way_is_not_read_as_json(folder: Path) -> None:
     assert answer.json() == [f"{_HASH}/a b.mp4", 3 << 20]
 
 
+def test_a_name_that_is_no_text_is_refused(folder: Path) -> None:
+    """Half a pair of UTF-16, which JSON may hold and no disk takes, is answered as other names are."""
+    body = b'{"data": [{"path": "%s/\\ud800"}]}' % _HASH.encode()
+    assert _client(folder).post("/gradio_api/run/dub", content=body).status_code == 404
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -114,6 +120,7 @@ def test_a_file_on_its_way_is_not_read_as_json(folder: Path) -> None:
         f"{_HASH}/../secret",
         f"../{_HASH}/a b.mp4",
         f"{_HASH}/a b.mp4\0",
+        f"{_HASH}/{'é' * 200}",
         "http://127.0.0.1/a.mp4",
     ],
 )
