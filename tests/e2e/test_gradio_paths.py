@@ -40,15 +40,15 @@ class SearchedPage:
     folders: tuple[str, ...]
     searched: int = 0
 
-    def asked(self, method: str, path: str, **given: Any) -> requests.Response:
-        """Send a request, and search what is answered, whole or cut off."""
+    def asked(self, method: str, path: str, idle_s: float = _PATIENCE_S, **given: Any) -> requests.Response:
+        """Send a request, and search what is answered, whole, cut off, or until nothing comes for some seconds."""
         headers = {"accept-encoding": "br, gzip", **given.pop("headers", {})}
         request = requests.Request(method, self.url, headers=headers, **given).prepare()
         request.url = f"{self.url}{path}"  # as it stands: nobody takes the dots out
         with requests.Session() as session:
-            answer = session.send(request, timeout=_PATIENCE_S, allow_redirects=False, stream=True)
+            answer = session.send(request, timeout=(_PATIENCE_S, idle_s), allow_redirects=False, stream=True)
             blocks: list[bytes] = []
-            with suppress(requests.exceptions.ChunkedEncodingError):  # Gradio ends a stream so that it does not know
+            with suppress(requests.exceptions.RequestException):  # Gradio leaves a stream open, or cuts it off
                 blocks.extend(answer.iter_content(1 << 16))
         answer._content = b"".join(blocks)
         self.searched += 1
@@ -232,6 +232,6 @@ def test_bad_requests_show_no_path(page: SearchedPage, tmp_path: Path) -> None:
         "robots.txt", "gradio_api/none", "none", "gradio_api/vibe-code", "gradio_api/profiling/summary", "login_check",
         "gradio_api/login_check", "logout",
     ):  # fmt: skip
-        page.asked("GET", address)
+        page.asked("GET", address, 5)
     page.asked("DELETE", "gradio_api/queue/join")
     assert page.searched > 200
