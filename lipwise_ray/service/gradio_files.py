@@ -58,7 +58,7 @@ class GradioFiles:
         return self._pattern.sub(b"", text)
 
     def open_end(self, block: bytes) -> int:
-        """Return how many bytes at the end of a block may be the beginning of the folder's path."""
+        """Return the number of bytes at the end of a block that may begin the path of the folder."""
         most = min(len(block), len(self._forms[0]))
         for size in range(most, 0, -1):
             end = block[-size:]
