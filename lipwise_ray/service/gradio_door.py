@@ -91,7 +91,7 @@ class _ServedPage:
         from gradio import mount_gradio_app
 
         inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        mount_gradio_app(inner, page, _AT, theme=theme(), **bounds(self._assets.most_bytes))
+        mount_gradio_app(inner, page, _AT, theme=theme(), **bounds(page, self._assets.most_bytes))
         return inner
 
 

@@ -12,10 +12,14 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self, TypeAlias
 
+from starlette.middleware import Middleware
+
 from lipwise_ray.errors import LipwiseError, RequestError, SetupError
 from lipwise_ray.runs.load_settings import LoadedSettings, load_settings
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.changes import JobProgress
+from lipwise_ray.service.gradio_files import GradioFiles
+from lipwise_ray.service.gradio_names import FileNames
 from lipwise_ray.service.gradio_watch import JobWatch
 from lipwise_ray.service.job_record import JobDraft, JsonObject, ServiceJob
 from lipwise_ray.service.page_policy import PagePolicy
@@ -61,7 +65,7 @@ class GradioPage:
     def __init__(self, service: Service, assets: AssetStore) -> None:
         self._service = service
         self._assets = assets
-        self._plain = PlainWords([str(service.folder), service.out, service.store.address])
+        self._plain = PlainWords(service.folders)
         self.presets = [_AS_SERVER, *preset_names(service.source.presets)]
         known = {one.name: one for one in settings_of()}
         self.settings: list[Setting] = [known[name] for name in _MAIN_KEYS]
@@ -228,8 +232,6 @@ def launch_page(
         StorageError: A disk or store refused.
     """
     _gradio()
-    from starlette.middleware import Middleware
-
     with ExitStack() as stack:
         service = Service.open(folder, settings or load_settings())
         stack.callback(service.close)
@@ -243,20 +245,23 @@ def launch_page(
             server_port=port,
             prevent_thread_lock=True,
             quiet=True,
-            app_kwargs={"middleware": [Middleware(PagePolicy, is_framed=True)]},
-            **bounds(most_bytes),
+            **bounds(page, most_bytes, Middleware(PagePolicy, is_framed=True)),
             theme=theme(),
         )
         return LaunchedPage(service, url, stack.pop_all())
 
 
-def bounds(most_bytes: int) -> dict[str, Any]:
-    """Return the arguments by which Gradio serves nothing but its page.
+def bounds(page: Any, most_bytes: int, *layers: Middleware) -> dict[str, Any]:  # noqa: ANN401  # Gradio is an extra
+    """Return the arguments by which Gradio serves nothing but its page, and no path of this machine.
 
     Args:
+        page: The page.
         most_bytes: Of a file that is sent.
+        *layers: Layers around it.
     """
+    names = Middleware(FileNames, files=GradioFiles(page.GRADIO_CACHE))
     return {
+        "app_kwargs": {"middleware": [*layers, names]},
         "allowed_paths": [],
         "max_file_size": most_bytes,
         "show_error": False,
@@ -280,9 +285,12 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
         SetupError: The extra is not installed.
     """
     gr, page = _gradio(), GradioPage(service, assets)
+    files = GradioFiles(gr.utils.get_upload_folder())
 
-    def said(answers: Callable[..., Iterator[PageAnswer]]) -> Callable[..., Iterator[PageAnswer]]:
+    def said(answers: Callable[..., Iterator[PageAnswer]], taken: int) -> Callable[..., Iterator[PageAnswer]]:
         def run(*values: Any) -> Iterator[PageAnswer]:
+            if any(files.shows_in(str(value)) for value in values[taken:]):  # it would be a job's text, with its path
+                raise gr.Error("A file stands where a text belongs.", print_exception=False)
             try:
                 yield from answers(*values)
             except LipwiseError as error:
@@ -296,13 +304,14 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
         except LipwiseError as error:
             raise gr.Error(page.words(error), print_exception=False) from None
 
-    def outcome(name: str, inputs: list[Any], answers: Callable[..., Iterator[PageAnswer]]) -> None:
+    def outcome(name: str, sent: list[Any], inputs: list[Any], answers: Callable[..., Iterator[PageAnswer]]) -> None:
         with gr.Row():
             start, stop = gr.Button("Dub", variant="primary"), gr.Button("Cancel")
         job = gr.Textbox(label="Job", interactive=False)
         state = gr.Textbox(label="Progress", interactive=False)
         shown = gr.Video(label="Dubbed video", interactive=False, buttons=["download"])
-        start.click(said(answers), inputs, [job, state, shown], api_name=name, concurrency_limit=_AT_ONCE)
+        begin = said(answers, len(sent))
+        start.click(begin, [*sent, *inputs], [job, state, shown], api_name=name, concurrency_limit=_AT_ONCE)
         stop.click(cancel, job, state, api_name=f"{name}_cancel", queue=False)
 
     with gr.Blocks(title="lipwise-ray", analytics_enabled=False, delete_cache=(_SWEPT_S, _KEPT_S)) as blocks:
@@ -321,12 +330,12 @@ def make_page(service: Service, assets: AssetStore) -> Any:  # noqa: ANN401  # G
                 audio = gr.Audio(
                     label="New audio", sources=["upload", "microphone"], type="filepath", buttons=["download"]
                 )
-            outcome("dub", [video, audio, *fields], page.dub)
+            outcome("dub", [video, audio], fields, page.dub)
         with gr.Tab("Speech"):
             video = gr.Video(label="Video", sources=["upload"])
             text = gr.Textbox("", label="Text", lines=4, max_length=10_000)
             voice = gr.Textbox("", label="Voice", info="Empty for the server's. It needs an engine: tts.engine.")
-            outcome("speak", [video, text, voice, *fields], page.speak)
+            outcome("speak", [video], [text, voice, *fields], page.speak)
     blocks.queue(max_size=service.settings.service.queue)
     return blocks
 
