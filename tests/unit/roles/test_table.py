@@ -189,10 +189,6 @@ def test_auto_goes_by_what_is_there() -> None:
     assert [one.name for one in _wanted("detector", "detect.detector='s3fd'")] == ["s3fd", "fan_2d"]
 
 
-def _absent(_: str) -> None:
-    """No package is installed."""
-
-
 def test_pauses_go_by_the_level_without_a_detector() -> None:
     """The driver says so once, where it is absent or is asked not to be used; nobody needs it without pauses."""
     settings, role = Settings(), ROLES["vad"]
