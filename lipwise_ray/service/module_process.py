@@ -52,7 +52,7 @@ class ModuleProcess:
         self._outgoing.put(None)
 
     def lines(self) -> Iterator[bytes]:
-        """Yield what it says, up to its end; the last line may be half a one."""
+        """Yield its lines, up to its end; the last may be half a one."""
         assert self._process.stdout is not None  # a pipe was asked for
         with self._process.stdout as lines:
             yield from lines
