@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import tempfile
 import time
@@ -21,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fresh_process import in_child
 from benchmarks.pipeline import make_inputs
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
@@ -206,12 +206,6 @@ def run_of_a_clip(arguments: dict[str, Any]) -> dict[str, float]:
     ended = max(event["time"] for event in renders if event["event"] == "done")
     published = max(event["time"] for event in events if event.get("task", "").startswith("assemble:"))
     return {"render_s": ended - begun, "publish_s": published - ended}
-
-
-def in_child(function: Any, arguments: Any) -> Any:
-    """Run a function in a fresh process, so that its peak memory is its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, (arguments,))
 
 
 def main() -> None:

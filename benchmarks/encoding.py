@@ -30,7 +30,7 @@ import av
 import cv2
 import numpy as np
 
-from benchmarks.pipeline import in_child
+from benchmarks.fresh_process import in_child
 from lipwise_ray.media.encode import EncodeSpec, encoder_formats
 from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.resources import jobs_folder

@@ -29,7 +29,8 @@ from typing import Any, Self
 import numpy as np
 
 from benchmarks import lip_models
-from benchmarks.pipeline import HEIGHT, RATE, WIDTH, box_at, dub, in_child, make_inputs, random_checkpoint
+from benchmarks.fresh_process import in_child
+from benchmarks.pipeline import HEIGHT, RATE, WIDTH, box_at, dub, make_inputs, random_checkpoint
 from benchmarks.restorer import seeded_gfpgan
 from benchmarks.video_engine import decoding, outside_region, staying
 

@@ -26,7 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.command import Cost, cost_of_command
-from benchmarks.pipeline import BOX, RATE, checkpoint_in, in_child, make_inputs
+from benchmarks.fresh_process import in_child
+from benchmarks.pipeline import BOX, RATE, checkpoint_in, make_inputs
 
 _SECONDS = 5, 10
 

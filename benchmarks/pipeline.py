@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import multiprocessing
 import os
 import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+from benchmarks.fresh_process import in_child
 
 WIDTH, HEIGHT, RATE = 1280, 720, 25
 BOX = "box:180,500,500,780"  # top, bottom, left, right: a face of 280x320 pixels
@@ -133,12 +134,6 @@ def scan(arguments: dict[str, Any]) -> float:
         on_frame=lambda: None,
     )
     return len(found.change) / (time.perf_counter() - begin)
-
-
-def in_child(function: Any, arguments: Any) -> Any:
-    """Run a function in a fresh process, so that its peak memory is its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, (arguments,))
 
 
 def main() -> None:

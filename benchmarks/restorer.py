@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.pipeline import dub, in_child, make_inputs, random_checkpoint
+from benchmarks.fresh_process import in_child
+from benchmarks.pipeline import dub, make_inputs, random_checkpoint
 
 _SIDE = 512
 
@@ -114,7 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / "gfpgan.pth"
-        in_child(seeded_gfpgan, path)  # type: ignore[arg-type]
+        in_child(seeded_gfpgan, path)
         common = {"path": path, "repeat": options.repeat}
         there = all(importlib.util.find_spec(package) for package in ("gfpgan", "basicsr"))
         beside = in_child(reference, common) if there else None
@@ -128,7 +129,7 @@ def main() -> None:
                 ratio = f", {beside / seconds:.2f}x" if beside else ""
                 print(f"GFPGAN {precision}, batch {batch}: {seconds:.4g} s a face{ratio}")
         checkpoint = folder / "random.pth"
-        in_child(random_checkpoint, checkpoint)  # type: ignore[arg-type]
+        in_child(random_checkpoint, checkpoint)
         manifest = make_inputs(folder, "clip", 1.0)
         for preset, restorer in (("quality", path), ("quality, no restorer", None)):
             settings = [

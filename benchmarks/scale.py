@@ -29,7 +29,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.driver import PASSTHROUGH, in_child, submit
+from benchmarks.driver import PASSTHROUGH, submit
+from benchmarks.fresh_process import in_child
 from benchmarks.scripted_workers import CHUNK_FRAMES, Marks, ScriptedWorkers, now, published
 
 _RATE = 25

@@ -20,7 +20,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pipeline import BOX, RATE, dub, in_child, make_inputs
+from benchmarks.fresh_process import in_child
+from benchmarks.pipeline import BOX, RATE, dub, make_inputs
 
 _LANGUAGES = ("first", "second")
 _COMMON = (

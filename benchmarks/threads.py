@@ -24,7 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.command import Cost, cost_of_command
-from benchmarks.pipeline import checkpoint_in, in_child, make_inputs
+from benchmarks.fresh_process import in_child
+from benchmarks.pipeline import checkpoint_in, make_inputs
 from lipwise_ray.threads import WAIT_POLICY
 
 _SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200", "OPENBLAS_THREAD_TIMEOUT": "26"}

@@ -24,6 +24,7 @@ _IMAGE_BYTES = 1 << 30
 """The most memory that an image of 512 pixels takes in a restorer: GFPGAN's in float32, see `benchmarks/gpu.py`."""
 
 Model_co = TypeVar("Model_co", covariant=True)
+_Model = TypeVar("_Model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +140,20 @@ class ModelRecipe(Generic[Model_co]):
     make: Callable[[], Model_co]
     variant: tuple[object, ...] = ()
     batch: int | None = None
+
+
+def of_one_file(
+    role: str, make: Callable[[Checkpoint, ModelHost], _Model]
+) -> Callable[[ModelRequest, ModelHost], ModelRecipe[_Model] | None]:
+    """Return the `load` of a role whose model is made of one checkpoint, and of nothing else that a task asks for.
+
+    Args:
+        role: The role's name.
+        make: Makes the model; it imports what that takes.
+    """
+
+    def load(request: ModelRequest, host: ModelHost) -> ModelRecipe[_Model] | None:
+        checkpoint = request.checkpoints.one(role)
+        return None if checkpoint is None else ModelRecipe((checkpoint,), lambda: make(checkpoint, host))
+
+    return load

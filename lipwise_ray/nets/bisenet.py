@@ -15,7 +15,6 @@ CLASSES = 19
 BACKGROUND, GLASSES, HAIR, HAT = 0, 6, 17, 18
 """Classes of CelebAMask-HQ, as the published weights number them."""
 
-SIZE_PX = 512
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

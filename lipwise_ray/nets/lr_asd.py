@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIDE_PX = 112
-CEPSTRA = 13
 COLUMNS_A_FRAME = 4
 """Columns of cepstra, 10 ms each, to a frame of 1/25 s."""
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIDE_PX = 224
-FRAMES = 5
 CEPSTRA, COLUMNS = 13, 20
 """A window of audio: 13 cepstra of 20 columns, 10 ms each."""
 

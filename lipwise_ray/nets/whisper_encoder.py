@@ -16,9 +16,6 @@ from lipwise_ray.nets.checkpoint import check_fit, load_state_dict
 if TYPE_CHECKING:
     from torch import Tensor
 
-STEP_RATE_HZ = 50
-"""States a second: two columns of the spectrogram each."""
-
 _PREFIXES = ("model.encoder.", "encoder.")
 _RENAMED = {
     "attn.query": "self_attn.q_proj",

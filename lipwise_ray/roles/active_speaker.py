@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import ModelHost, of_one_file
 from lipwise_ray.models.role import InId, ModelRole, where_installed
 
 if TYPE_CHECKING:
     from lipwise_ray.metrics.lip_activity import LipActivity
+    from lipwise_ray.models.checkpoints import Checkpoint
 
 
-def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipActivity] | None:
-    checkpoint = request.checkpoints.one(ACTIVE_SPEAKER.name)
-    if checkpoint is None:
-        return None
+def _make(checkpoint: Checkpoint, host: ModelHost) -> LipActivity:
+    from lipwise_ray.metrics.lip_activity import LipActivity
 
-    def make() -> LipActivity:
-        from lipwise_ray.metrics.lip_activity import LipActivity
-
-        return LipActivity(host.locate(checkpoint), host.device)
-
-    return ModelRecipe((checkpoint,), make)
+    return LipActivity(host.locate(checkpoint), host.device)
 
 
 ACTIVE_SPEAKER = ModelRole(
@@ -29,7 +23,7 @@ ACTIVE_SPEAKER = ModelRole(
     "faces.active_speaker",
     "faces.active_speaker_checkpoint",
     networks=("lr_asd",),
-    load=_load,
+    load=of_one_file("active_speaker", _make),
     order=55,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda _, row: row.seeks_speaker,

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import ModelHost, of_one_file
 from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement, Wanted, where_installed
 from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.embedder import FaceEmbedder
+    from lipwise_ray.models.checkpoints import Checkpoint
 
 _OF_TORCH = (".pth", ".safetensors")
 
 
-def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[FaceEmbedder] | None:
-    checkpoint = request.checkpoints.one(EMBEDDER.name)
-    if checkpoint is None:
-        return None
+def _make(checkpoint: Checkpoint, host: ModelHost) -> FaceEmbedder:
+    from lipwise_ray.faces.embedders import load_embedder
 
-    def make() -> FaceEmbedder:
-        from lipwise_ray.faces.embedders import load_embedder
-
-        return load_embedder(checkpoint.network, host.locate(checkpoint), device=host.device, threads=host.threads)
-
-    return ModelRecipe((checkpoint,), make)
+    return load_embedder(checkpoint.network, host.locate(checkpoint), device=host.device, threads=host.threads)
 
 
 def _requirement(settings: Settings, machines: Machines) -> Requirement:
@@ -39,7 +33,7 @@ EMBEDDER = ModelRole(
     "faces.embedder",
     "faces.embedder_checkpoint",
     networks=("sface", "mobilefacenet"),
-    load=_load,
+    load=of_one_file("embedder", _make),
     order=50,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda _, row: row.has_portraits or row.has_reference or row.tells_apart,

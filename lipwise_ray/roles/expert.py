@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import ModelHost, of_one_file
 from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement
 from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
 from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.metrics.sync import SpeakerExpert
+    from lipwise_ray.models.checkpoints import Checkpoint
 
 
-def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SpeakerExpert] | None:
-    checkpoint = request.checkpoints.one(EXPERT.name)
-    if checkpoint is None:
-        return None
+def _make(checkpoint: Checkpoint, host: ModelHost) -> SpeakerExpert:
+    from lipwise_ray.metrics.sync import SpeakerExpert
 
-    def make() -> SpeakerExpert:
-        from lipwise_ray.metrics.sync import SpeakerExpert
-
-        return SpeakerExpert(host.locate(checkpoint), host.device)
-
-    return ModelRecipe((checkpoint,), make)
+    return SpeakerExpert(host.locate(checkpoint), host.device)
 
 
 def _requirement(settings: Settings, machines: Machines) -> Requirement:
@@ -40,7 +34,7 @@ EXPERT = ModelRole(
     "faces.expert",
     "faces.expert_checkpoint",
     networks=("lipsync_expert",),
-    load=_load,
+    load=of_one_file("expert", _make),
     order=60,
     in_job_id=InId.HASH,
     needed=lambda _, row: row.seeks_speaker,

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import ModelHost, of_one_file
 from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement, RowFacts, Wanted, where_installed
 from lipwise_ray.roles.lipsync import PASSTHROUGH
 from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.landmarker import FaceLandmarker
+    from lipwise_ray.models.checkpoints import Checkpoint
 
 _TASK, _FAN, _ONNX = "face_landmarker", "fan_2d", "face_landmarker_onnx"
 _BY_ENDING = {".pth": _FAN, ".tar": _FAN, ".safetensors": _FAN, ".onnx": _ONNX}
 """Networks of users' own files; what ends otherwise is of the first."""
 
 
-def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[FaceLandmarker] | None:
-    checkpoint = request.checkpoints.one(LANDMARKS.name)
-    if checkpoint is None:
-        return None
+def _make(checkpoint: Checkpoint, host: ModelHost) -> FaceLandmarker:
+    from lipwise_ray.faces.landmarkers import load_landmarker
 
-    def make() -> FaceLandmarker:
-        from lipwise_ray.faces.landmarkers import load_landmarker
-
-        return load_landmarker(checkpoint.network, host.locate(checkpoint), device=host.device)
-
-    return ModelRecipe((checkpoint,), make)
+    return load_landmarker(checkpoint.network, host.locate(checkpoint), device=host.device)
 
 
 def _is_needed(settings: Settings, row: RowFacts) -> bool:
@@ -51,7 +45,7 @@ LANDMARKS = ModelRole(
     "faces.landmarks",
     "faces.landmarks_checkpoint",
     networks=(_TASK, _FAN, _ONNX),
-    load=_load,
+    load=of_one_file("landmarks", _make),
     order=34,
     in_job_id=InId.HASH_WHERE_USED,
     needed=_is_needed,

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import ModelHost, of_one_file
 from lipwise_ray.models.role import InId, ModelRole
 
 if TYPE_CHECKING:
+    from lipwise_ray.models.checkpoints import Checkpoint
     from lipwise_ray.nets.separation import Separator
 
 
-def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[Separator] | None:
-    checkpoint = request.checkpoints.one(SEPARATOR.name)
-    if checkpoint is None:
-        return None
+def _make(checkpoint: Checkpoint, host: ModelHost) -> Separator:
+    from lipwise_ray.nets.separation import Separator
 
-    def make() -> Separator:
-        from lipwise_ray.nets.separation import Separator
-
-        return Separator(host.locate(checkpoint), host.device)
-
-    return ModelRecipe((checkpoint,), make)
+    return Separator(host.locate(checkpoint), host.device)
 
 
 SEPARATOR = ModelRole(
@@ -29,7 +23,7 @@ SEPARATOR = ModelRole(
     "mix.separator",
     "mix.separator_checkpoint",
     networks=("htdemucs",),
-    load=_load,
+    load=of_one_file("separator", _make),
     order=78,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda _, row: row.keeps_background,

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import ModelHost, of_one_file
 from lipwise_ray.models.role import InId, ModelRole, where_installed
 
 if TYPE_CHECKING:
     from lipwise_ray.lipsync.silero import SileroVad
+    from lipwise_ray.models.checkpoints import Checkpoint
 
 
-def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SileroVad] | None:
-    checkpoint = request.checkpoints.one(VAD.name)
-    if checkpoint is None:
-        return None
+def _make(checkpoint: Checkpoint, host: ModelHost) -> SileroVad:
+    from lipwise_ray.lipsync.silero import SileroVad
 
-    def make() -> SileroVad:
-        from lipwise_ray.lipsync.silero import SileroVad
-
-        return SileroVad(host.locate(checkpoint))
-
-    return ModelRecipe((checkpoint,), make)
+    return SileroVad(host.locate(checkpoint))
 
 
 VAD = ModelRole(
@@ -29,7 +23,7 @@ VAD = ModelRole(
     "lipsync.vad",
     "lipsync.vad_checkpoint",
     networks=("silero_vad",),
-    load=_load,
+    load=of_one_file("vad", _make),
     order=75,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, row: settings.lipsync.silence != "off" or row.seeks_speaker,

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import ModelHost, of_one_file
 from lipwise_ray.models.role import InId, ModelRole, where_installed
 
 if TYPE_CHECKING:
+    from lipwise_ray.models.checkpoints import Checkpoint
     from lipwise_ray.nets.watermark import AudioSealMarker, AudioSealReader
 
 _OFF = "off"
 
 
-def _load_marker(request: ModelRequest, host: ModelHost) -> ModelRecipe[AudioSealMarker] | None:
-    checkpoint = request.checkpoints.one(WATERMARK.name)
-    if checkpoint is None:
-        return None
+def _make_marker(checkpoint: Checkpoint, host: ModelHost) -> AudioSealMarker:
+    from lipwise_ray.nets.watermark import AudioSealMarker
 
-    def make() -> AudioSealMarker:
-        from lipwise_ray.nets.watermark import AudioSealMarker
-
-        return AudioSealMarker(host.locate(checkpoint), host.device)
-
-    return ModelRecipe((checkpoint,), make)
+    return AudioSealMarker(host.locate(checkpoint), host.device)
 
 
-def _load_reader(request: ModelRequest, host: ModelHost) -> ModelRecipe[AudioSealReader] | None:
-    checkpoint = request.checkpoints.one(WATERMARK_DETECTOR.name)
-    if checkpoint is None:
-        return None
+def _make_reader(checkpoint: Checkpoint, host: ModelHost) -> AudioSealReader:
+    from lipwise_ray.nets.watermark import AudioSealReader
 
-    def make() -> AudioSealReader:
-        from lipwise_ray.nets.watermark import AudioSealReader
-
-        return AudioSealReader(host.locate(checkpoint), host.device)
-
-    return ModelRecipe((checkpoint,), make)
+    return AudioSealReader(host.locate(checkpoint), host.device)
 
 
 WATERMARK = ModelRole(
@@ -44,7 +31,7 @@ WATERMARK = ModelRole(
     "marking.watermark",
     "marking.watermark_checkpoint",
     networks=("audioseal",),
-    load=_load_marker,
+    load=of_one_file("watermark", _make_marker),
     order=80,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, _: settings.marking.watermark != _OFF,
@@ -56,7 +43,7 @@ WATERMARK_DETECTOR = ModelRole(
     "marking.watermark_detector",
     "marking.watermark_detector_checkpoint",
     networks=("audioseal_detector",),
-    load=_load_reader,
+    load=of_one_file("watermark_detector", _make_reader),
     order=81,
     in_job_id="it reads what is delivered, and changes nothing of it",
     needed=lambda settings, _: settings.marking.watermark != _OFF,

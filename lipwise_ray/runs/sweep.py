@@ -173,12 +173,12 @@ class Sweep:
                 swept = replace(swept, dubbing_run=made.run_id)
                 if made.stopped:
                     return swept
-                found = _videos_of(made, rows, sources[column])
+                videos = _videos_of(made, rows, sources[column])
             else:
-                found = _files_of(column, rows)
-                swept = replace(swept, absent=tuple(row_id for row_id in rows if row_id not in found))
-            if found:
-                measured = self._evaluate(rows, found, is_ours=kind == "model")
+                videos = _files_of(column, rows)
+                swept = replace(swept, absent=tuple(row_id for row_id in rows if row_id not in videos))
+            if videos:
+                measured = self._evaluate(rows, videos, is_ours=kind == "model")
                 reports.append(measured)
                 swept = replace(swept, evaluation_run=measured.run_id)
         except StateError:
@@ -260,7 +260,7 @@ class Sweep:
             roots = (_ASKED, {"paths": {"roots": [*paths.roots, self.out, *folders]}})
             self.source = replace(self.source, layers=[*self.source.layers, roots])
 
-    def _evaluate(self, rows: dict[str, Row], found: dict[str, SweptVideo], *, is_ours: bool) -> Report:
+    def _evaluate(self, rows: dict[str, Row], videos: dict[str, SweptVideo], *, is_ours: bool) -> Report:
         layers = [*self.source.layers, (_ASKED, _PREPARED | _IN_TIME if is_ours else _PREPARED)]
         source = replace(self.source, layers=layers)
         settings = source.for_run()
@@ -268,7 +268,7 @@ class Sweep:
         with TemporaryDirectory(prefix="lipwise-") as folder:
             path = Path(folder) / "videos.jsonl"
             with path.open("w", encoding="utf-8") as file:
-                for row_id, video in found.items():
+                for row_id, video in videos.items():
                     file.write(json.dumps(evaluated_row(rows[row_id], video, faces)) + "\n")
             manifest = read_evaluation(path, policy)
         listener = self._listener(manifest)
@@ -312,7 +312,7 @@ def _videos_of(report: Report, rows: Mapping[str, Row], source: LoadedSettings) 
 
     Whoever stretches a video or leaves frames out moves the others, and what was turned or cut shows other pixels.
     """
-    found: dict[str, SweptVideo] = {}
+    videos: dict[str, SweptVideo] = {}
     for outcome in report.rows:
         result = outcome.result
         if isinstance(result, DubResult):
@@ -320,8 +320,8 @@ def _videos_of(report: Report, rows: Mapping[str, Row], source: LoadedSettings) 
             is_changed = prepared.rotate or prepared.crop or prepared.static
             skipped = result.counts.source_frames_skipped if result.counts else None
             is_alike = result.fitted is None and not skipped and not is_changed
-            found[outcome.row_id] = SweptVideo(result.output, result.language, is_alike)
-    return found
+            videos[outcome.row_id] = SweptVideo(result.output, result.language, is_alike)
+    return videos
 
 
 def _files_of(column: FilesColumn, rows: Mapping[str, Row]) -> dict[str, SweptVideo]:

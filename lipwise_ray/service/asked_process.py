@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import lipwise_ray
 from lipwise_ray.errors import TransientError
+from lipwise_ray.service.module_process import ModuleProcess, signal_name
 
 _LOG = logging.getLogger("lipwise_ray")
 _IDLE_S = 300.0
@@ -188,20 +185,10 @@ class _LiveProcess:
     """
 
     def __init__(self, program: AskedProgram) -> None:
-        package = str(Path(lipwise_ray.__file__).parents[1])
-        paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(  # noqa: S603  # this interpreter, a module of this package
-            [sys.executable, "-P", "-m", program.module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": paths},  # the same code as here
-            start_new_session=True,  # Ctrl-C in the terminal is the service's to hear
-        )
+        self._process = ModuleProcess(program.module)
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="side-work", daemon=True).start()
-        threading.Thread(target=self._write, name="side-input", daemon=True).start()
-        self._outgoing.put(program.begin)
+        self._process.send(program.begin)
 
     @property
     def pid(self) -> int:
@@ -210,7 +197,7 @@ class _LiveProcess:
 
     def answer(self, question: bytes, limit_s: float, is_answer: Callable[[bytes], bool]) -> bytes | NoAnswer:
         """Return the answer to a question, or the end that came before it."""
-        self._outgoing.put(question)
+        self._process.send(question)
         until_s = time.monotonic() + limit_s
         try:
             while True:
@@ -229,7 +216,7 @@ class _LiveProcess:
             return NoAnswer("said nothing more, and was ended", is_crash=False)
         if code >= 0:
             return NoAnswer(f"ended with exit code {code}", is_crash=False)
-        return NoAnswer(f"was ended by {_signal_name(-code)}", is_crash=-code in _OWN_FAULTS)
+        return NoAnswer(f"was ended by {signal_name(-code)}", is_crash=-code in _OWN_FAULTS)
 
     def kill(self) -> None:
         """End it at once; whoever waits for its answer hears of it, even where it cannot be ended."""
@@ -239,31 +226,14 @@ class _LiveProcess:
     def end(self) -> None:
         """End it, and wait until it has ended, or for as long as an end takes: one may hang in the kernel."""
         self.kill()
-        self._outgoing.put(None)
+        self._process.end_input()
         try:
             self._process.wait(_ENDING_S)
         except subprocess.TimeoutExpired:
             _LOG.warning("process %d cannot be ended, and is left behind", self.pid)
             threading.Thread(target=self._process.wait, name="side-end", daemon=True).start()
 
-    def _write(self) -> None:
-        """Write what it is asked: a pipe holds little, and one that does not read would hold up whoever asks."""
-        assert self._process.stdin is not None  # a pipe was asked for
-        with suppress(OSError):  # it is gone, which its output tells
-            while (line := self._outgoing.get()) is not None:
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-        with suppress(OSError):
-            self._process.stdin.close()
-
     def _read(self) -> None:
-        assert self._process.stdout is not None  # a pipe was asked for
-        with self._process.stdout as lines:
-            for line in lines:
-                self._lines.put(line)
+        for line in self._process.lines():
+            self._lines.put(line)
         self._lines.put(b"")
-
-
-def _signal_name(number: int) -> str:
-    """Return the name of a signal; most of the real-time ones have none."""
-    return next((one.name for one in signal.Signals if one == number), f"signal {number}")

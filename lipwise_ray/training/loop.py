@@ -16,7 +16,7 @@ from lipwise_ray.training import checkpoints
 from lipwise_ray.training.run_folder import LOG_EVERY, RunFolder, numbers_of
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.task import Team, TrainingTask, learning_rate
-from lipwise_ray.training.watching import Result, RunProgress, RunWatcher
+from lipwise_ray.training.watching import RunProgress, RunWatcher, TrainingResult
 
 _AHEAD = 4
 
@@ -28,7 +28,7 @@ def train(
     folder: Path,
     team: Team,
     watcher: RunWatcher,
-) -> Result:
+) -> TrainingResult:
     """Train until the run's last step, its time limit, or until it is stopped.
 
     Args:
@@ -81,7 +81,7 @@ def train(
     if files:
         files.close()
     best_step = files.best_step if files else 0
-    return Result(step, metrics, best_step, interrupted=is_stopped and step < settings.steps)
+    return TrainingResult(step, metrics, best_step, interrupted=is_stopped and step < settings.steps)
 
 
 def _first_evaluation(task: TrainingTask, files: RunFolder | None, team: Team, watcher: RunWatcher) -> dict[str, float]:

@@ -20,7 +20,7 @@ from lipwise_ray.training.restorer import RestorerTask
 from lipwise_ray.training.settings import RECORD, TrainSettings, compare, record_of
 from lipwise_ray.training.task import Team, TrainingTask
 from lipwise_ray.training.visemes import VisemesTask
-from lipwise_ray.training.watching import Result, RunWatcher
+from lipwise_ray.training.watching import RunWatcher, TrainingResult
 
 _TASKS: dict[str, Callable[[TrainSettings, Team], TrainingTask]] = {
     "visemes": VisemesTask,
@@ -46,7 +46,7 @@ def make_task(settings: TrainSettings, team: Team) -> TrainingTask:
     return _TASKS[settings.network](settings, team)
 
 
-def run(settings: TrainSettings, folder: Path, team: Team, watcher: RunWatcher) -> Result:
+def run(settings: TrainSettings, folder: Path, team: Team, watcher: RunWatcher) -> TrainingResult:
     """Train a network as one worker of a team; a run that is in the folder goes on.
 
     Args:
@@ -71,7 +71,7 @@ def run(settings: TrainSettings, folder: Path, team: Team, watcher: RunWatcher) 
         return _run(settings, folder, team, watcher)
 
 
-def _run(settings: TrainSettings, folder: Path, team: Team, watcher: RunWatcher) -> Result:
+def _run(settings: TrainSettings, folder: Path, team: Team, watcher: RunWatcher) -> TrainingResult:
     last, best = folder / checkpoints.LAST, folder / checkpoints.BEST
     goes_on = last.exists() or best.exists()
     record = record_of(settings, team.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from lipwise_ray.training.watching import Result, RunProgress
+from lipwise_ray.training.watching import RunProgress, TrainingResult
 
 _TELL_EVERY_S = 0.3
 
@@ -16,7 +16,7 @@ class RunDesk:
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._progress: RunProgress | None = None
-        self._result: Result | None = None
+        self._result: TrainingResult | None = None
         self._is_stopping = False
 
     def say(self, line: str) -> None:
@@ -32,7 +32,7 @@ class RunDesk:
         """Let the run end after the step at hand."""
         self._is_stopping = True
 
-    def end(self, result: Result) -> None:
+    def end(self, result: TrainingResult) -> None:
         """Keep the end of the run."""
         self._result = result
 
@@ -41,7 +41,7 @@ class RunDesk:
         lines, self._lines = self._lines, []
         return lines, self._progress
 
-    def result(self) -> Result | None:
+    def result(self) -> TrainingResult | None:
         """Return the end of the run; None before it."""
         return self._result
 

@@ -27,7 +27,7 @@ class RunProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrainingResult:
     """End of a run.
 
     Attributes:

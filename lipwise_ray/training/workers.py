@@ -12,12 +12,14 @@ from lipwise_ray.backends.ray.map import connected
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.training.run_desk import DeskWatcher, RunDesk, Unwatched
 from lipwise_ray.training.settings import TrainSettings, make_settings
-from lipwise_ray.training.watching import Result, RunWatcher
+from lipwise_ray.training.watching import RunWatcher, TrainingResult
 
 _LOOK_EVERY_S = 0.3
 
 
-def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address: str, watcher: RunWatcher) -> Result:
+def run_on_workers(
+    settings: TrainSettings, folder: Path, workers: int, address: str, watcher: RunWatcher
+) -> TrainingResult:
     """Train on several workers; `settings.batch` is each worker's.
 
     The folder must be one that all workers see. Batch normalisation counts each worker's own part
@@ -58,7 +60,7 @@ def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address:
             ),
         )
         # In the main thread Ray Train would take SIGINT for itself, and abort without a checkpoint.
-        ended: Future[Result | None] = Future()
+        ended: Future[TrainingResult | None] = Future()
         threading.Thread(target=_fit, args=(trainer, desk, ended), daemon=True).start()
         is_told = False
         while not ended.done():
@@ -74,7 +76,7 @@ def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address:
         return result
 
 
-def _fit(trainer: Any, desk: Any, ended: Future[Result | None]) -> None:  # noqa: ANN401  # Ray's, without types
+def _fit(trainer: Any, desk: Any, ended: Future[TrainingResult | None]) -> None:  # noqa: ANN401  # Ray's, without types
     import ray
     from ray.train import TrainingFailedError
 

@@ -54,10 +54,6 @@ def _arguments(folder: Path, out: str, state: str, *sets: str) -> tuple[str | Pa
     return ("submit", manifest, "--out", folder / out, "--state", state, "--workers", "1", *settings)
 
 
-def _finished(store: RemoteStore) -> set[str]:
-    return {key.rpartition("/")[2][:-5] for key in store.names("jobs") if "/chunks/" in key}
-
-
 def _events(store: RemoteStore) -> list[dict[str, Any]]:
     runs = sorted({key.split("/")[1] for key in store.names("runs")})
     return [json.loads(line) for name in runs for line in store.log(f"runs/{name}/events.jsonl")]

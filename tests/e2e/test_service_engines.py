@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +28,13 @@ from tests.support.dub import (
 )
 from tests.support.s3 import BUCKET, s3_server
 from tests.support.service import QUIET, Watcher, draft, write_footage
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
 _ON_RAY = (EMBEDDED, "engine.workers=1", PASSTHROUGH, UNJUDGED, UNSIGNED, QUICK, "faces.select=box:30,90,60,120")
 _SERVED = tuple(settings_arguments(*QUIET, BY_LEVEL, NOTHING_IN_FRONT))
 _PATIENCE_S = 120.0
-
-
-def _until(holds: Callable[[], object]) -> None:
-    end_s = time.monotonic() + _PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end_s
-        time.sleep(0.1)
 
 
 def _made(port: int, video: Path, number: int) -> str:
@@ -79,7 +71,7 @@ def test_an_embedded_ray_is_kept_over_runs(tmp_path: Path, monkeypatch: pytest.M
         write_footage(service.uploads)
         first = service.submit(draft(service.uploads))
         watcher.until_ended(service)
-        _until(lambda: any(key.endswith("report.json") for key in service.store.names(layout.RUNS)))
+        until(lambda: any(key.endswith("report.json") for key in service.store.names(layout.RUNS)), _PATIENCE_S)
         write_footage(service.uploads, frames=15)
         second = service.submit(draft(service.uploads))
         watcher.until_ended(service)
@@ -105,10 +97,10 @@ def test_a_state_and_outputs_in_a_bucket(tmp_path: Path, video: Path, monkeypatc
         words = ("--state", f"{place}/state", "--out", f"{place}/out", *_SERVED)
         with serving(tmp_path / "s", *words) as (process, port):
             ids = [_made(port, video, number) for number in range(4)]
-            _until(lambda: _is_done(port, ids[0]))
+            until(lambda: _is_done(port, ids[0]), _PATIENCE_S)
             process.kill()
         with serving(tmp_path / "s", *words) as (_, port):
-            _until(lambda: all(_is_done(port, one) for one in ids))
+            until(lambda: all(_is_done(port, one) for one in ids), _PATIENCE_S)
             link = _look(port, ids[-1])["outputUrl"]
             whole, part = (requests.get(link, headers=one, timeout=60) for one in ({}, {"Range": "bytes=4-7"}))
             assert (whole.status_code, part.status_code) == (200, 206)
@@ -127,7 +119,7 @@ def test_a_server_that_is_killed_at_work(tmp_path: Path, video: Path) -> None:
         span = {"Content-Range": f"bytes 0-{half - 1}/{len(body)}"}
         assert requests.put(upload["uploadUrl"], data=body[:half], headers=span, timeout=60).status_code == 202
         ids = [_made(port, video, number) for number in range(4)]
-        _until(lambda: _is_done(port, ids[0]))
+        until(lambda: _is_done(port, ids[0]), _PATIENCE_S)
         process.kill()
     link = upload["uploadUrl"].removeprefix(url)
     with serving(tmp_path / "s", *_SERVED) as (_, port):
@@ -135,7 +127,7 @@ def test_a_server_that_is_killed_at_work(tmp_path: Path, video: Path) -> None:
         assert requests.get(f"{url}{link}", timeout=60).json()["received"] == half
         span = {"Content-Range": f"bytes {half}-{len(body) - 1}/{len(body)}"}
         assert requests.put(f"{url}{link}", data=body[half:], headers=span, timeout=60).json()["isWhole"]
-        _until(lambda: all(_is_done(port, one) for one in ids))
+        until(lambda: all(_is_done(port, one) for one in ids), _PATIENCE_S)
     done = [*(tmp_path / "s" / "out").rglob("*.mp4")]
     assert sorted(one.parent.name for one in done) == sorted(ids)
     # The task that the kill hit may be begun again; those that were done are not.

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, command, settings_arguments, write_manifest
 from tests.support.ray_cluster import RayCluster, ray_cluster
+from tests.support.waiting import until
 
 DEMO = ROOT / "manifests" / "demo"
 TOLD = (PASSTHROUGH, QUICK, UNJUDGED, 'detect.detector="tiny"', "chunk.length_s=0.4")
@@ -37,17 +38,10 @@ def _long_run(cluster: RayCluster, folder: Path, address: str, **environment: st
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=told)
 
 
-def _until(there: Callable[[], object], seconds: float = 120) -> None:
-    deadline_s = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.2)
-
-
 def test_a_run_whose_head_is_started_anew(cluster: RayCluster, tmp_path: Path) -> None:
     """Who follows hears that the run ended with its head, and ends with 3: sent again it goes on."""
     with _long_run(cluster, tmp_path, cluster.dashboard) as process:
-        _until(lambda: [*tmp_path.glob("out.state/jobs/*/chunks/*.json")])
+        until(lambda: [*tmp_path.glob("out.state/jobs/*/chunks/*.json")], 120)
         cluster.kill_head()
         cluster.start_head()
         said, _ = process.communicate(timeout=120)
@@ -59,7 +53,7 @@ def test_a_run_whose_head_is_started_anew(cluster: RayCluster, tmp_path: Path) -
 def test_a_driver_whose_head_goes_away(cluster: RayCluster, tmp_path: Path) -> None:
     """Ray itself would end it after a minute with 1, which is the code of rows that failed; it ends in order with 3."""
     with _long_run(cluster, tmp_path, "auto", RAY_ADDRESS=cluster.address) as process:
-        _until(lambda: [*tmp_path.glob("out.state/jobs/*/chunks/*.json")])
+        until(lambda: [*tmp_path.glob("out.state/jobs/*/chunks/*.json")], 120)
         begun_s = time.monotonic()
         cluster.kill_head()
         said, _ = process.communicate(timeout=150)

@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
+from lipwise_ray.pipeline.inputs import resolver
+from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.inputs.site_video import Sites
+from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.storage.address import Policy
-from lipwise_ray.storage.web import public_addresses
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.web import WebFile, public_addresses
 
 RATE_HZ, FRAMES, FPS = 16000, 20, 10
 PLAYLIST = "application/vnd.apple.mpegurl"
@@ -218,3 +225,14 @@ def serving() -> Generator[VideoSite]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def media_of(site: VideoSite, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Media:
+    """Return the way to a site's videos, with copies in a folder."""
+
+    def reach(address: str, policy: Policy, most_bytes: int) -> WebFile:
+        return WebFile(address, policy, most_bytes, site.resolve)
+
+    monkeypatch.setattr(resolver, "WebFile", reach)  # only the name's lookup differs
+    sites = Sites(site.policy, LimitsSettings(), None, site.resolve)
+    return Media(site.policy, 10_000_000, Cache(folder), sites=sites)

@@ -24,11 +24,11 @@ def without_services() -> Generator[None]:
             super().__init__(*arguments, **options)
             self.no_monitor, self.include_log_monitor = True, False
 
-    parameter.RayParams, services.start_api_server = OfThisMachine, _no_server  # type: ignore[misc,assignment]
+    parameter.RayParams, services.start_api_server = OfThisMachine, _no_server  # type: ignore[misc,assignment]  # see above
     try:
         yield
     finally:
-        parameter.RayParams, services.start_api_server = every, start_server  # type: ignore[misc]
+        parameter.RayParams, services.start_api_server = every, start_server  # type: ignore[misc]  # as they were
 
 
 def _no_server(*arguments: object, **options: object) -> tuple[str, None]:

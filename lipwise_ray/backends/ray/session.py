@@ -284,7 +284,7 @@ def _init(address: str, folder: Path | None) -> None:
         try:
             _ask_ray(address, folder)
         except BaseException:
-            with suppress(Exception):
+            with suppress(Exception):  # Ray is half there; what kept it from starting is told
                 ray.shutdown()
             end_sessions({process.pid for process in started})
             for process in started:

@@ -14,15 +14,12 @@ _TRAINED_STEPS = 1000
 _FIRST_BETA, _LAST_BETA = 0.00085, 0.012
 _STEPS_OFFSET = 1
 
-MOST_STEPS = 500
-"""More would begin past the last of the steps that networks were trained on, or repeat some."""
-
 
 class ImplicitSchedule:
     """Steps from the noisiest on, and the way from each to the next.
 
     Args:
-        steps: How many, 1 to `MOST_STEPS`.
+        steps: How many, 1 to 500: more would begin past the last of those in training, or repeat some.
 
     Source: Song et al., "Denoising Diffusion Implicit Models" (2021), with eta 0; steps are those of `DDIMScheduler` in
     diffusers by LatentSync's configuration: scaled linear betas, leading spacing, alphas that end at the first one.

@@ -208,7 +208,7 @@ class _DubRows:
         if not target.startswith(under) or target == under:
             self._cells.wrong("output", f"{text!r} leaves the output root {self._out_root}")
             return ""
-        if os.path.splitext(target)[1].lower() not in CONTAINERS:  # noqa: PTH122
+        if os.path.splitext(target)[1].lower() not in CONTAINERS:  # noqa: PTH122  # it may be an address
             self._cells.wrong("output", f"unknown ending of {text!r}", f"Known: {', '.join(CONTAINERS)}")
         return target.removeprefix(under)
 

@@ -221,7 +221,7 @@ def test_an_index_at_the_front(tmp_path: Path) -> None:
         ("s.m4a", "aac", "o.webm", False),
     ],
 )
-def test_sound_is_copied_where_that_is_exact(source: str, codec: str, out: str, kept: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_sound_is_copied_where_that_is_exact(*, source: str, codec: str, out: str, kept: bool, tmp_path: Path) -> None:
     """Packets are copied or encoded once; either way the click of second 1 stays at second 1."""
     clip = ClipSpec(frames=60)
     video = "libsvtav1" if out.endswith("webm") else "libx264"

@@ -99,7 +99,7 @@ def test_a_turned_video_is_read_and_written_upright(rotation: Any) -> None:
 
 @pytest.mark.parametrize("matrix", [1, 6, 9])
 @pytest.mark.parametrize("full_range", [False, True])
-def test_colours_agree_with_ffmpeg(matrix: int, full_range: bool) -> None:  # noqa: FBT001
+def test_colours_agree_with_ffmpeg(*, matrix: int, full_range: bool) -> None:
     """One-colour pictures convert as FFmpeg converts them, for each standard and range."""
     names = {1: "ITU709", 6: "ITU601", 9: "BT2020"}
     for bgr in ([250, 20, 30], [10, 240, 60], [40, 50, 230], [128, 128, 128]):

@@ -80,7 +80,7 @@ def test_what_is_no_checkpoint_is_named(name: str, data: bytes, code: str, tmp_p
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_download_that_was_cut_off_is_refused(legacy: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_a_download_that_was_cut_off_is_refused(*, legacy: bool, tmp_path: Path) -> None:
     """A truncated zip archive and a truncated pickle are both found."""
     path = tmp_path / "cut.pth"
     torch.save({"state_dict": {"a": torch.zeros(1000)}}, path, _use_new_zipfile_serialization=not legacy)

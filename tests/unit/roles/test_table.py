@@ -19,6 +19,7 @@ from lipwise_ray.models.loading import ModelHost, ModelRequest
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import Machines, ModelRole, RowFacts, Wanted
 from lipwise_ray.resources import models_folder
+from lipwise_ray.roles.autoencoder import AUTOENCODER
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.table import ROLES, with_known_roles
 from lipwise_ray.settings.layers import parse_assignment, resolve
@@ -74,6 +75,17 @@ def test_a_job_without_the_checkpoint_has_no_model(name: str) -> None:
     """Models are loaded before work for every role: one that a job does without says so."""
     host = ModelHost("cpu", 1, lambda one: one.path, lambda: False)
     assert ROLES[name].load(ModelRequest(Settings(), Checkpoints()), host) is None
+
+
+@pytest.mark.parametrize("name", [name for name in ROLES if name != AUTOENCODER.name])
+def test_a_role_is_made_of_its_own_checkpoint(name: str) -> None:
+    """A job that has one gets its model; the autoencoder is the lip-sync network's to load."""
+    role, settings = ROLES[name], resolve([("test", parse_assignment("restore.upscale.scope='frame'"))])
+    own = Checkpoint("custom", role.networks[0], Path("weights"), "0" * 64)
+    found = Checkpoints({name: (own,) if role.several_files else own})
+    recipe = role.load(ModelRequest(settings, found), ModelHost("cpu", 1, lambda one: one.path, lambda: False))
+    assert recipe is not None
+    assert recipe.checkpoints == (own,)
 
 
 def _asked_for_example(folder: Path, role: str) -> subprocess.CompletedProcess[str]:
@@ -175,10 +187,6 @@ def test_auto_goes_by_what_is_there() -> None:
     assert [one.name for one in _wanted("judge", installed=("syncnet_v2",))] == ["syncnet_v2"]
     assert [one.name for one in _wanted("detector", installed=heavy)] == ["yunet"]
     assert [one.name for one in _wanted("detector", "detect.detector='s3fd'")] == ["s3fd", "fan_2d"]
-
-
-def _absent(_: str) -> None:
-    """No package is installed."""
 
 
 def test_pauses_go_by_the_level_without_a_detector() -> None:

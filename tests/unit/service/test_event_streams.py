@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from lipwise_ray.errors import RequestError
 from lipwise_ray.service.changes import JobChanged, JobProgress, JobProgressed
 from lipwise_ray.service.event_hub import EventHub, PendingChanges
 from tests.support.service_site import Site, running
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,6 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
             name = text
         elif kind == "data":
             yield name, json.loads(text)
-
-
-def _until(found: Callable[[], object]) -> bool:
-    """Ask again until something is so, for at most ten seconds."""
-    return any(found() or time.sleep(0.01) for _ in range(1000))
 
 
 def waiting(site: Site) -> str:
@@ -91,11 +86,11 @@ def test_listeners_that_vanish_are_forgotten(site: Site) -> None:
     """A browser that is closed leaves nothing behind."""
     assert site.server is not None
     hub = site.server._app._hub
-    assert _until(lambda: hub.listeners == 0)
+    until(lambda: hub.listeners == 0)
     with events(site, "/events") as told:
         next(told)
         assert hub.listeners == 1
-    assert _until(lambda: hub.listeners == 0)
+    until(lambda: hub.listeners == 0)
 
 
 def test_a_stop_ends_every_stream(tmp_path: Path) -> None:

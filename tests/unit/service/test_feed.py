@@ -279,8 +279,8 @@ def test_a_job_of_half_a_batch_is_not_begun(fed: Fed) -> None:
     assert _added(driver) == "a"
 
 
-def test_a_cancelled_suspect_blocks_nobody(fed: Fed) -> None:
-    """What ended drivers and was cancelled is not done alone any more: others are begun with the next driver."""
+def _with_suspect(fed: Fed) -> ScriptedDriver:
+    """Return a driver that does `bad` alone: it was at work when two drivers ended."""
     driver = fed.driver()
     fed.add("bad")
     for _ in range(2):
@@ -289,6 +289,12 @@ def test_a_cancelled_suspect_blocks_nobody(fed: Fed) -> None:
         driver.end_input()
         driver = fed.driver()
     assert _added(driver) == "bad"
+    return driver
+
+
+def test_a_cancelled_suspect_blocks_nobody(fed: Fed) -> None:
+    """What ended drivers and was cancelled is not done alone any more: others are begun with the next driver."""
+    driver = _with_suspect(fed)
     fed.add("b")
     fed.add("c")
     fed.jobs.put(replace(fed.jobs.get("bad"), status="cancelled"))  # while it waits still
@@ -300,14 +306,7 @@ def test_a_cancelled_suspect_blocks_nobody(fed: Fed) -> None:
 
 def test_others_go_on_once_a_cancelled_suspect_is_let_go(fed: Fed) -> None:
     """The driver that has it need not end for that."""
-    driver = fed.driver()
-    fed.add("bad")
-    for _ in range(2):
-        assert _added(driver) == "bad"
-        fed.settled(driver, RowBegan("bad", "r"))
-        driver.end_input()
-        driver = fed.driver()
-    assert _added(driver) == "bad"
+    driver = _with_suspect(fed)
     fed.add("b")
     fed.jobs.put(replace(fed.jobs.get("bad"), status="cancelled"))
     fed.feed.cancel("bad")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from lipwise_ray.service.upload_range import upload_range
 from lipwise_ray.service.web_errors import status_of
 from lipwise_ray.state.store import open_store
 from tests.support.service_site import Site, clip, running, tone
+from tests.support.waiting import until
 
 CLIP = clip()
 HALF = len(CLIP) // 2
@@ -78,9 +78,9 @@ def test_an_upload_that_was_cut_off_goes_on(site: Site) -> None:
     head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", site.port), 5) as wire:
         wire.sendall(head + body[:1_400_000])
-        assert _until(lambda: site.asked("GET", told["uploadUrl"]).json()["received"])
+        until(lambda: site.asked("GET", told["uploadUrl"]).json()["received"])
     # Until the server has seen that its client is gone, it says that somebody is sending.
-    assert _until(lambda: _rest(site, told, body).status_code != 409)
+    until(lambda: _rest(site, told, body).status_code != 409)
     asset = site.asked("POST", "/v2/assets", json={"url": told["url"]}).json()
     assert site.asked("GET", asset["url"]).content == body
 
@@ -89,11 +89,6 @@ def _rest(site: Site, told: dict[str, Any], body: bytes) -> Any:
     received = site.asked("GET", told["uploadUrl"]).json()["received"]
     assert received >= 1 << 20
     return part(site, told, received, body[received:], len(body))
-
-
-def _until(found: Callable[[], object]) -> bool:
-    """Ask again until something is so, for at most ten seconds."""
-    return any(found() or time.sleep(0.01) for _ in range(1000))
 
 
 def test_a_part_that_leaves_a_gap_is_refused(site: Site) -> None:

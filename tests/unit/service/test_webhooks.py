@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +31,7 @@ from lipwise_ray.state.store import Store, open_store
 from lipwise_ray.storage import posting
 from lipwise_ray.storage.posting import check_callable, post
 from tests.support.service_site import PlainDoor
+from tests.support.waiting import until
 
 SECRET = "whsec_0123456789abcdef"
 
@@ -103,17 +104,12 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "state"))
 
 
-def _until(found: Callable[[], object]) -> bool:
-    """Ask again until something is so, for at most ten seconds."""
-    return any(found() or time.sleep(0.01) for _ in range(1000))
-
-
 def test_a_call_is_signed(store: Store, receiver: Receiver) -> None:
     """By the time and the very bytes of the body, as receivers of sync.so check it."""
     with sending(store, receiver) as webhooks:
         webhooks.owe("c1", "j1")
         receiver.wait(1)
-        assert _until(lambda: webhooks.owed == 0)
+        until(lambda: webhooks.owed == 0)
     headers, body = receiver.calls[0]
     assert json.loads(body) == {"id": "j1"}
     assert headers["Host"] == f"hook.test:{receiver.port}"
@@ -129,7 +125,7 @@ def test_a_call_is_tried_again(store: Store, receiver: Receiver) -> None:
     with sending(store, receiver, 0.0, 0.0, 0.0, 0.0) as webhooks:
         webhooks.owe("c1", "j1")
         receiver.wait(4)
-        assert _until(lambda: webhooks.owed == 0)
+        until(lambda: webhooks.owed == 0)
     assert len(receiver.calls) == 4
 
 
@@ -139,7 +135,7 @@ def test_a_call_is_given_up(store: Store, receiver: Receiver, statuses: list[int
     receiver.statuses = statuses
     with sending(store, receiver, 0.0, 0.0) as webhooks:
         webhooks.owe("c1", "j1")
-        assert _until(lambda: webhooks.owed == 0)
+        until(lambda: webhooks.owed == 0)
     assert len(receiver.calls) == calls
 
 
@@ -149,9 +145,9 @@ def test_calls_are_owed_once_and_over_restarts(store: Store, receiver: Receiver)
     with sending(store, receiver, 0.2) as webhooks:
         webhooks.owe("c1", "j1")
         receiver.wait(1)
-        assert _until(lambda: json.loads(store.read("service/webhooks/c1.json") or b"{}").get("tries") == 1)
+        until(lambda: json.loads(store.read("service/webhooks/c1.json") or b"{}").get("tries") == 1)
     with sending(store, receiver, 0.2) as webhooks:
-        assert _until(lambda: webhooks.owed == 0)
+        until(lambda: webhooks.owed == 0)
         webhooks.owe("c1", "j1")
         assert webhooks.owed == 0
     with sending(store, receiver) as webhooks:
@@ -169,7 +165,7 @@ def test_one_dead_receiver_holds_no_other_up(store: Store, receiver: Receiver) -
         for number in range(6):
             webhooks.owe(f"c{number}", f"j{number}")
         receiver.wait(6)
-        assert _until(lambda: webhooks.owed == 1)
+        until(lambda: webhooks.owed == 1)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +201,7 @@ def test_a_call_into_a_network_is_given_up(store: Store, receiver: Receiver) -> 
 
     webhooks = Webhooks(store, tell, SECRET, waits_s=(3600.0,))
     webhooks.owe("c1", "j1")
-    assert _until(lambda: webhooks.owed == 0)
+    until(lambda: webhooks.owed == 0)
     webhooks.close()
     assert receiver.calls == []
 
@@ -301,13 +297,13 @@ def test_the_end_of_a_job_is_told_once(service: Service, receiver: Receiver) -> 
     service._change(job, status="completed", output="/o/clip.mp4")
     receiver.wait(1)
     assert json.loads(receiver.calls[0][1])["url"].startswith(f"http://h/outputs/{job.id}/clip.mp4?expires=")
-    assert _until(lambda: calls.owed == 0)
+    until(lambda: calls.owed == 0)
     calls.close()
     missed = service.submit(draft(service, receiver))
     service.cancel(missed.id)
     calls = calls_of(service, receiver)
     receiver.wait(2)
-    assert _until(lambda: calls.owed == 0)
+    until(lambda: calls.owed == 0)
     calls.close()
     assert [json.loads(body)["id"] for _, body in receiver.calls] == [job.id, missed.id]
 
@@ -349,7 +345,7 @@ def test_an_old_job_that_has_just_ended_is_told(service: Service, receiver: Rece
     service._change(replace(job, created=job.created - 10 * 86_400), status="completed", output="/o/clip.mp4")
     calls = calls_of(service, receiver)
     receiver.wait(1)
-    assert _until(lambda: calls.owed == 0)
+    until(lambda: calls.owed == 0)
     calls.close()
 
 
@@ -361,7 +357,7 @@ def test_a_job_that_is_done_again_is_told_again(service: Service, receiver: Rece
         service.cancel(job.id)
         receiver.wait(number)
         service.retry(job.id)
-    assert _until(lambda: calls.owed == 0)
+    until(lambda: calls.owed == 0)
     calls.close()
 
 
@@ -372,10 +368,10 @@ def test_the_end_of_a_batch_is_told_when_all_have_ended(service: Service, receiv
     batch = service.submit_many([("a", plain), ("b", plain)], door="plain", webhook_url=receiver.url)
     first, second = (item.job_id for item in batch.items)
     service.cancel(first)
-    assert _until(calls._ended.empty)
+    until(calls._ended.empty)
     assert receiver.calls == []
     service.cancel(second)
     receiver.wait(1)
-    assert _until(lambda: calls.owed == 0)
+    until(lambda: calls.owed == 0)
     calls.close()
     assert [json.loads(body) for _, body in receiver.calls] == [{"id": batch.id}]

@@ -21,6 +21,7 @@ from lipwise_ray.storage import objects
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.objects import Bucket
 from tests.support.s3 import BUCKET, Line, point_to, s3_server
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -131,18 +132,11 @@ def test_a_driver_that_cannot_be_seen_begins_nothing(
         with DriverLease(_store(tmp_path), "run", beat_s=0.1, expiry_s=2.0) as lease:
             assert lease.is_sure
             line.refuse = 1 << 30
-            _until(lambda: not lease.is_sure)
+            until(lambda: not lease.is_sure)
             assert lease.held
             line.refuse = 0
-            _until(lambda: lease.is_sure)
+            until(lambda: lease.is_sure)
         assert holder(_store(tmp_path)) is None
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_logs_are_written_in_parts_and_read_as_one(port: int, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lipwise_ray.training.run_desk import RunDesk
-from lipwise_ray.training.watching import Result, RunProgress
+from lipwise_ray.training.watching import RunProgress, TrainingResult
 
 
 def test_lines_are_fetched_once_and_a_stop_stays() -> None:
@@ -18,5 +18,5 @@ def test_lines_are_fetched_once_and_a_stop_stays() -> None:
     assert desk.moved(second)
     assert desk.moved(second)
     assert desk.result() is None
-    desk.end(Result(2, {}, 0, interrupted=True))
-    assert desk.result() == Result(2, {}, 0, interrupted=True)
+    desk.end(TrainingResult(2, {}, 0, interrupted=True))
+    assert desk.result() == TrainingResult(2, {}, 0, interrupted=True)

@@ -16,16 +16,11 @@ from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.pipeline.dubbing.trim import left_out_s, shown_ticks, used_frames
-from lipwise_ray.pipeline.inputs import resolver
-from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds
 from lipwise_ray.pipeline.inputs.site_video import Sites, SiteVideo
 from lipwise_ray.settings.model import LimitsSettings
-from lipwise_ray.storage.address import Policy
-from lipwise_ray.storage.cache import Cache
-from lipwise_ray.storage.web import WebFile
 from tests.support.pieced_film import RATE_HZ, FilmKind, film, page_of
-from tests.support.video_site import VideoSite, serving
+from tests.support.video_site import VideoSite, media_of, serving
 
 pytest.importorskip("yt_dlp", reason="the extra `web` is not installed")
 
@@ -171,15 +166,6 @@ def test_a_killed_part_is_fetched_anew(site: VideoSite, tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["part"]
 
 
-def _media(site: VideoSite, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Media:
-    def reach(address: str, policy: Policy, most_bytes: int) -> WebFile:
-        return WebFile(address, policy, most_bytes, site.resolve)
-
-    monkeypatch.setattr(resolver, "WebFile", reach)  # only the name's lookup differs
-    sites = Sites(site.policy, LimitsSettings(), None, site.resolve)
-    return Media(site.policy, 10_000_000, Cache(folder), sites=sites)
-
-
 @pytest.mark.slow
 def test_parts_of_a_page_are_inputs_of_their_own(
     site: VideoSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -187,7 +173,7 @@ def test_parts_of_a_page_are_inputs_of_their_own(
     """Rows with other seconds, and one whose audio is the page's, do not mix; each machine knows the clock."""
     site.films = {"joined": film("joined")}
     address = f"{site.root}/{page_of('joined')}"
-    media = _media(site, tmp_path / "cache", monkeypatch)
+    media = media_of(site, tmp_path / "cache", monkeypatch)
     near = UsedSeconds(5.3, 7.2)  # in the same pieces
     identities = [media.identity(address, seconds) for seconds in (USED, near, None)]
     assert identities[0] == identities[1] != identities[2]
@@ -197,7 +183,7 @@ def test_parts_of_a_page_are_inputs_of_their_own(
     zero_s = media.zero_s(address, identities[0], USED)
     for kept in (tmp_path / "cache").glob("zero-*"):
         kept.unlink()
-    elsewhere = _media(site, tmp_path / "cache", monkeypatch)
+    elsewhere = media_of(site, tmp_path / "cache", monkeypatch)
     assert elsewhere.zero_s(address, identities[0], USED) == zero_s
     site.asked.clear()
     assert elsewhere.zero_s(address, identities[0], USED) == zero_s

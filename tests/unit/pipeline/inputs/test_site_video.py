@@ -186,7 +186,7 @@ def test_the_child_ends_with_its_parent(site: VideoSite, tmp_path: Path) -> None
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, site.root, str(tmp_path)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},  # noqa: PTH109
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"some\n"

@@ -10,32 +10,17 @@ import numpy as np
 import pytest
 
 from lipwise_ray.pipeline.flows.task_kinds import PlanPayload, ProbePayload, RenderPayload
-from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.inputs.resolver import Media
-from lipwise_ray.pipeline.inputs.site_video import Sites
 from lipwise_ray.pipeline.tasks.plan import plan
 from lipwise_ray.pipeline.tasks.probe import probe
 from lipwise_ray.pipeline.tasks.render import render
-from lipwise_ray.settings.model import LimitsSettings
-from lipwise_ray.storage.address import Policy
-from lipwise_ray.storage.cache import Cache
-from lipwise_ray.storage.web import WebFile
 from tests.support.pieced_film import film, page_of
 from tests.support.task_context import NOTHING_KNOWN, Bench
-from tests.support.video_site import VideoSite, serving
+from tests.support.video_site import media_of, serving
 
 pytest.importorskip("yt_dlp", reason="the extra `web` is not installed")
 
 START_S, END_S = 5.25, 5.75
-
-
-def _media(site: VideoSite, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Media:
-    def reach(address: str, policy: Policy, most_bytes: int) -> WebFile:
-        return WebFile(address, policy, most_bytes, site.resolve)
-
-    monkeypatch.setattr(resolver, "WebFile", reach)  # only the name's lookup differs
-    sites = Sites(site.policy, LimitsSettings(), None, site.resolve)
-    return Media(site.policy, 10_000_000, Cache(cache), sites=sites)
 
 
 def _rendered(folder: Path, video: str, media: Media) -> tuple[str, list[np.ndarray]]:
@@ -60,7 +45,7 @@ def test_a_row_of_a_part_is_rendered_like_one_of_the_whole(tmp_path: Path, monke
     """The same frames to the bit, of a file that begins four seconds later."""
     with serving() as site:
         site.films = {"apart": film("apart")}
-        media = _media(site, tmp_path / "cache", monkeypatch)
+        media = media_of(site, tmp_path / "cache", monkeypatch)
         address = f"{site.root}/{page_of('apart')}"
         part_id, of_part = _rendered(tmp_path / "part", address, media)
         assert not [path for path, _ in site.asked if path.endswith(("v09.ts", "v02.ts"))]
