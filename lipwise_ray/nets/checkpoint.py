@@ -283,4 +283,5 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, nam
 def _first_line(error: Exception) -> str:
     reason = _REASON.search(str(error))  # torch puts advice before it that is not for whoever reads this
     lines = (reason[1] if reason else str(error)).splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+    named = isinstance(error, LookupError)  # its text is a key alone
+    return (f"{type(error).__name__}: " if named else "") + lines[0][:120] if lines else type(error).__name__

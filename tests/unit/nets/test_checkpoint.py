@@ -79,13 +79,16 @@ def test_what_is_no_checkpoint_is_named(name: str, data: bytes, code: str, tmp_p
     assert name in str(caught.value)
 
 
-def test_another_kind_of_file_is_refused_without_torchs_advice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"\0\0\0\x20ftypisom", "Unsupported operand 0"), (b"hello", "KeyError: 101")]
+)
+def test_another_kind_of_file_is_refused_without_torchs_advice(data: bytes, reason: str, tmp_path: Path) -> None:
     """Nobody is told to load a strange file in the way that runs what it names."""
     path = tmp_path / "video.pth"
-    path.write_bytes(b"\0\0\0\x20ftypisom" + bytes(2000))
+    path.write_bytes(data)
     with pytest.raises(WeightsError) as caught:
         load_state_dict(path)
-    assert "2012 bytes that do not load (Unsupported operand 0)" in str(caught.value)
+    assert f"{len(data)} bytes that do not load ({reason})" in str(caught.value)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
