@@ -30,7 +30,7 @@ _LEAST_S, _BYTES_A_SECOND = 180, 4 << 20
 _MOST_ANSWER_BYTES = 64 << 20
 _SHOWN = 300
 _KIND = "Signature: "
-"""How the library's errors of signing begin: texts that are kept are rid of what stands behind such a word."""
+"""Beginning of the library's errors of signing: texts that are kept are rid of what stands behind such a word."""
 _AGAIN = "Check what signs; with marking.c2pa = off nothing is signed"
 _ANSWER = TypeAdapter(NativeAnswer)
 _REQUEST: TypeAdapter[SignRequest | ReadRequest] = TypeAdapter(SignRequest | ReadRequest)
