@@ -9,7 +9,7 @@ import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.errors import SettingsError
+from lipwise_ray.errors import OutputError, SettingsError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings.layers import parse_assignment, read_toml
 from lipwise_ray.settings.model import Settings
@@ -77,6 +77,7 @@ def prepare(
     from lipwise_ray.training.prepare import PrepareSpec
     from lipwise_ray.training.preparing import Preparer, prepare_footage
 
+    _refuse_same(root, out)
     footage = find_footage(root, val_share)
     settings = Settings()
     registry = registry_of(settings, setup.models_folder())
@@ -103,6 +104,17 @@ def prepare(
         f"and {out}/contact.html"
     )
     raise typer.Exit(0 if progress.clips else 1)
+
+
+def _refuse_same(root: Path, out: Path) -> None:
+    """Refuse to put lists beside footage, where the next run would take them for the footage's own.
+
+    Raises:
+        OutputError: The data set would go where the footage is.
+    """
+    if root.exists() and out.exists() and out.samefile(root):
+        got, do = "is the folder of the footage, which stays as it is", "Name another folder"
+        raise OutputError("overwrites_input", str(out), got=got, do=do)
 
 
 def _pads(

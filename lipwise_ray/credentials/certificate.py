@@ -30,6 +30,7 @@ _SELF_MADE, _SELF_MADE_ROOT = "self-made certificate of this machine", "self-mad
 _ORGANISATION = "lipwise-ray user"
 _YEARS = 20  # files carry no time stamp by default: what they are signed with has to outlive them
 _MOST_BYTES = 1 << 20
+_LEAST_RSA_BITS = 2048
 _BY_CURVE = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _USAGES = frozenset({
     "1.3.6.1.5.5.7.3.4",  # e-mail protection
@@ -74,7 +75,14 @@ def check(chain: Path, key: str, algorithm: str) -> str:
         is_authority = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         is_authority = False
-    if is_authority or leaf.subject == leaf.issuer:
+    if leaf.subject == leaf.issuer and not is_authority:
+        raise SettingsError(
+            "signing_certificate",
+            _WHERE,
+            got=f"{chain} is signed by its own key, which C2PA takes from nobody",
+            do="Ask an authority for one, or leave the setting out: then this program makes one with a root above it",
+        )
+    if is_authority:
         raise SettingsError(
             "signing_certificate",
             _WHERE,
@@ -322,7 +330,7 @@ def _algorithm_of(public: CertificatePublicKeyTypes, asked: str, chain: Path) ->
     possible: tuple[str, ...] = ()
     if isinstance(public, ec.EllipticCurvePublicKey):
         possible = (_BY_CURVE[public.curve.name],) if public.curve.name in _BY_CURVE else ()
-    elif isinstance(public, rsa.RSAPublicKey):
+    elif isinstance(public, rsa.RSAPublicKey) and public.key_size >= _LEAST_RSA_BITS:
         possible = ("ps256", "ps384", "ps512")
     elif isinstance(public, ed25519.Ed25519PublicKey):
         possible = ("ed25519",)
@@ -330,8 +338,8 @@ def _algorithm_of(public: CertificatePublicKeyTypes, asked: str, chain: Path) ->
         raise SettingsError(
             "signing_certificate",
             _WHERE,
-            got=f"{chain} has a key that C2PA does not know",
-            do="Use one on P-256, P-384 or P-521, of RSA, or Ed25519",
+            got=f"{chain} has a key that C2PA does not take",
+            do=f"Use one on P-256, P-384 or P-521, of RSA with at least {_LEAST_RSA_BITS} bits, or Ed25519",
         )
     if asked not in ("auto", *possible):
         raise SettingsError(

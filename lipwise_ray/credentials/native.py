@@ -29,6 +29,8 @@ from lipwise_ray.media.container import write_problem
 _LEAST_S, _BYTES_A_SECOND = 180, 4 << 20
 _MOST_ANSWER_BYTES = 64 << 20
 _SHOWN = 300
+_KIND = "Signature: "
+"""Beginning of the library's errors of signing: texts that are kept are rid of what stands behind such a word."""
 _AGAIN = "Check what signs; with marking.c2pa = off nothing is signed"
 _ANSWER = TypeAdapter(NativeAnswer)
 _REQUEST: TypeAdapter[SignRequest | ReadRequest] = TypeAdapter(SignRequest | ReadRequest)
@@ -70,7 +72,8 @@ def sign_file(file: Path, claim: Claim, signer: Signer, into: Path) -> None:
     if failed.errno:
         raise write_problem(into, OSError(failed.errno, failed.why))
     who = "the signer" if failed.is_of_signer else "c2pa"
-    raise TransientError("not_signed", claim.title, got=f"it was not signed: {who}: {failed.why}", do=_AGAIN)
+    why = failed.why.removeprefix(_KIND)
+    raise TransientError("not_signed", claim.title, got=f"it was not signed: {who}: {why}", do=_AGAIN)
 
 
 def read_credentials(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +67,7 @@ def signer_of(marking: MarkingSettings) -> Signer:
         marking: The settings.
 
     Raises:
-        SettingsError: The extra is not installed, or the certificate or the key cannot be used.
+        SettingsError: The extra is not installed, or the certificate, the key or the command cannot be used.
     """
     if not is_installed():
         raise SettingsError(
@@ -84,6 +85,13 @@ def signer_of(marking: MarkingSettings) -> Signer:
         key = str(Path(key).expanduser()) if key else ""
     signer = _signer(marking.model_dump_json(), chain, key, (_stamp(chain), _stamp(Path(key)) if key else None))
     certificate.check_dates(chain)  # it may expire while a process runs
+    if marking.sign_command and shutil.which(marking.sign_command[0]) is None:
+        raise SettingsError(
+            "signing_key",
+            "marking.sign_command",
+            got=f"{marking.sign_command[0]} is no program that can be run on this machine",
+            do="Check the path, and that the file may be executed",
+        )
     return signer
 
 

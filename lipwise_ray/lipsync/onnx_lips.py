@@ -18,7 +18,7 @@ from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync
 from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.nets.onnx_layout import OnnxPort, ports_of
 from lipwise_ray.nets.onnx_session import blamed_on_network, open_session
-from lipwise_ray.nets.runtimes import OPENVINO, CompiledNetwork, Runtime, open_network
+from lipwise_ray.nets.runtimes import OPENVINO, CompiledNetwork, Runtime, open_network, refusing
 from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import F32Array
 
@@ -26,6 +26,7 @@ LipKind = Literal["wav2lip", "edtalk"]
 
 _HEARD = (1, *MEL.shape)
 _PAIR, _IMAGE = 6, 3
+_MOST_PX = 1024  # twice the largest that is published: a broken size must not fill the memory
 _USUAL_WEIGHT = 0.5  # Source: FaceFusion's lip_syncer_weight
 
 
@@ -101,9 +102,14 @@ def open_onnx_lips(
     batch = layout.batch or batch_faces
     if runtime == OPENVINO:
         network = open_network(weights.read_bytes(), OPENVINO, batch=batch, threads=threads)
+        judged = refusing(OPENVINO)  # ONNX Runtime, for which such files are made, may run it all the same
     else:
         network = _OnnxSession(weights, threads, device)
-    ordered = _Ordered(network, weights, layout, batch)
+        judged = blamed_on_network(
+            lambda error: _not_lips(weights, f"a network that does not run: {_first_line(error)}")
+        )
+    with judged:
+        ordered = _Ordered(network, weights, layout, batch)
     if layout.kind == "edtalk":
         return EdTalkLipSync(ordered, layout.size_px, strength)
     return CompiledWav2LipSync(ordered, batch, size_px=layout.size_px, strength=strength)
@@ -146,7 +152,7 @@ def _known(inputs: Sequence[OnnxPort]) -> LipLayout | None:
 def _side_of(shape: tuple[int | None, ...]) -> int:
     """Return the side of square images that an input takes, 0 where it takes none."""
     match shape:
-        case (_, 3 | 6, int(height), int(width)) if height == width:
+        case (_, 3 | 6, int(height), int(width)) if height == width <= _MOST_PX:
             return height
         case _:
             return 0
@@ -171,7 +177,7 @@ class _Ordered:
     """A network that takes mels, images and weight in this order, and gives images in [0, 1].
 
     Raises:
-        WeightsError: It does not run, or gives something else.
+        WeightsError: It gives something else.
     """
 
     def __init__(self, network: CompiledNetwork, weights: Path, layout: LipLayout, batch: int) -> None:
@@ -180,8 +186,7 @@ class _Ordered:
         channels = _PAIR if layout.kind == "wav2lip" else _IMAGE
         side = layout.size_px
         tried = np.zeros((batch, *_HEARD), np.float32), np.zeros((batch, channels, side, side), np.float32)
-        with blamed_on_network(lambda error: _not_lips(weights, f"a network that does not run: {_first_line(error)}")):
-            made = self(*tried, np.ones(1, np.float32))
+        made = self(*tried, np.ones(1, np.float32))
         if made.shape != (batch, _IMAGE, side, side):
             raise _not_lips(weights, f"a network that gives {' x '.join(map(str, made.shape))}")
         if not np.isfinite(made).all():

@@ -44,6 +44,7 @@ _BROKEN = (
 )
 """Errors that readers raise on files that are none of theirs."""
 _NAMED = re.compile(r"(?:names|GLOBAL) ([\w.]+)")
+_REASON = re.compile(r"WeightsUnpickler error:\s*(\S.*)")
 
 
 def refuse_non_weights(path: Path) -> None:
@@ -280,5 +281,7 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, nam
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+    reason = _REASON.search(str(error))  # torch puts advice before it that is not for whoever reads this
+    lines = (reason[1] if reason else str(error)).splitlines()
+    named = isinstance(error, LookupError)  # its text is a key alone
+    return (f"{type(error).__name__}: " if named else "") + lines[0][:120] if lines else type(error).__name__

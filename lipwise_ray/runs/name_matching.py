@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -66,7 +67,8 @@ def match_names(videos: Path, sounds: Path) -> NameMatch:
     Raises:
         SettingsError: One of them is no folder that can be read.
     """
-    suffixes = _SOUNDS if videos.resolve() == sounds.resolve() else _SOUNDS | _VIDEOS
+    # Not by Path.resolve: before Python 3.13 that takes a link in a circle for a fault of the program.
+    suffixes = _SOUNDS if os.path.realpath(videos) == os.path.realpath(sounds) else _SOUNDS | _VIDEOS
     by_name: dict[str, Path] = {}
     alone: list[tuple[Path, str]] = []
     for video in _files(videos, _VIDEOS, "--videos", alone):

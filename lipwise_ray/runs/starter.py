@@ -90,7 +90,8 @@ def _rows(pairs: tuple[NamedPair, ...], folder: Path) -> list[_Columns]:
 
 def _relative(path: Path, folder: Path) -> str:
     """Return a path as the manifest's reader follows it, from where the folder's links lead."""
-    return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
+    whole = Path(os.path.realpath(path.parent), path.name)
+    return Path(os.path.relpath(whole, os.path.realpath(folder))).as_posix()
 
 
 def _table(rows: list[_Columns]) -> str:

@@ -118,7 +118,7 @@ class Gate:
                 "unauthorised",
                 "the request",
                 got="has a wrong key" if is_given else "has no key",
-                do="Send the service's token as x-api-key, or as Authorization: Bearer",
+                do="Send the service's token as x-api-key, or as a bearer token",
             )
         scope.setdefault("state", {}).update({HAS_KEY: has_key, HAS_SESSION: has_session})
         limited = self._limit(path, is_form=headers.get("content-type", "").lower().startswith(_FORM))

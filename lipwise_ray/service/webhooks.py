@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from lipwise_ray.errors import InputError, LipwiseError, TransientError
+from lipwise_ray.printable import printable
 from lipwise_ray.service.webhook_record import WebhookCall
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import record_of, typed
@@ -202,7 +203,9 @@ class Webhooks:
         except TransientError as error:
             return self._later(call, error.happened)
         except InputError as error:
-            _LOG.warning("the webhook %s is given up: %s", call.id, error)
+            # Without what to do, which is said of files that are read from such addresses.
+            reason = printable(f"{error.where}: {error.happened}")
+            _LOG.warning("the webhook %s is given up: %s", call.id, reason)
             return replace(call, tries=call.tries + 1, is_over=True, problem=error.happened)
         if status in _TAKEN or status == _GONE:
             problem = "" if status in _TAKEN else "whoever is called wants no calls any more"

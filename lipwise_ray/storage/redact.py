@@ -12,8 +12,8 @@ from lipwise_ray.storage.address import split_rest
 
 GONE = "[redacted]"
 
-_SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://"
-_WEB = re.compile(r"(?:https?|wss?|ray|ftps?)://", re.IGNORECASE)
+_SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}:(?:\\?/){2}"  # some programs' JSON has a backslash before every slash
+_WEB = re.compile(r"(?:https?|wss?|ray|ftps?):(?:\\?/){2}", re.IGNORECASE)
 _HOOKS = re.compile(
     r"(?:hooks\.\w+\.com|(?:\w+\.)?discord(?:app)?\.com/api|[\w.-]+\.webhook\.office\.com|api\.telegram\.org"
     r"|chat\.googleapis\.com|[\w.-]*logic\.azure\.com)/|[^?#]*?/(?:services|webhooks?|hooks)/",
@@ -28,7 +28,9 @@ _NAME = (
 )
 _VALUE = r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?!must\b)[^\s"';}]+)"""
 _NAMED = re.compile(rf"(?P<name>{_NAME})(?P<more>[\w-]{{0,40}})", re.IGNORECASE)
-_ASSIGNED = re.compile(rf"{_NAMED.pattern}(?P<sign>[\"']?\s{{0,9}}[:=]\s{{0,9}})(?P<value>{_VALUE})", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    rf"{_NAMED.pattern}(?P<sign>[\"']?\s{{0,9}}[:=]\s{{0,9}}|%3[ad])(?P<value>{_VALUE})", re.IGNORECASE
+)
 _OPTION = re.compile(rf"--[\w-]{{0,40}}{_NAMED.pattern}(?P<sign>\s{{1,9}})(?P<value>\S+)", re.IGNORECASE)
 _OF_A_SECRET = re.compile(
     r"""s?[_-]?(?:
@@ -61,14 +63,29 @@ _HEX_CHARACTERS = 24
 _TITLE = re.compile(r"[A-Z]?[a-z]{1,15}(?:[._-][A-Z]?[a-z]{1,15})*")
 _SHORT_NAMES = ("pass", "sig", "sas", "auth", "key")
 _SHORT = re.compile(
-    rf"(?:^|(?<=[\s;&?,\"']))(?P<name>{'|'.join(_SHORT_NAMES)})(?P<more>)(?P<sign>=)(?P<value>{_VALUE})", re.IGNORECASE
+    rf"(?:^|(?<=[\s;&?,\"'])|(?<=_)(?=pass))(?P<name>{'|'.join(_SHORT_NAMES)})(?P<more>)(?P<sign>=)(?P<value>{_VALUE})",
+    re.IGNORECASE,
 )
 _LONGEST_WORD, _LONGEST_SWITCH = 8, 2
 _LONGEST_NAME = 512
 _COUNTED_CHARACTERS = 8
 
 _SIGNS = (
-    *("=", "//", "%2f", "-----begin", "authorization", "cookie", "bearer", "basic", "-u", "x-amz-", "x-goog-"),
+    *(
+        "=",
+        "//",
+        r":\/",
+        "%2f",
+        "%3",
+        "-----begin",
+        "authorization",
+        "cookie",
+        "bearer",
+        "basic",
+        "-u",
+        "x-amz-",
+        "x-goog-",
+    ),
     *("secret", "token", "passw", "passphrase", "pwd", "credential", "signature", "connection", "session", "key"),
     *("akia", "asia", "aroa", "aida", "eyj", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "hf_"),
     *("npm_", "pypi-", "dop_v1_", "xox", "xapp-", "sk-", "k_live_", "sg.", "ya29.", "aiza"),

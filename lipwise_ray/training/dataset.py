@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.errors import InputError
+from lipwise_ray.errors import InputError, os_reason
 
 AUDIO = "audio.wav"
 """Mono 16 kHz audio beside a clip's crops. Source: Wav2Lip preprocess.py."""
@@ -49,8 +49,9 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "no text in UTF-8"
         raise InputError(
-            "no_list", str(path), got=f"not a file list of clips: {error}", do="Run `lipwise-ray train prepare`"
+            "no_list", str(path), got=f"not a file list of clips: {reason}", do="Run `lipwise-ray train prepare`"
         ) from error
     names = [line.split()[0] for line in lines if line.strip()]
     if not names:

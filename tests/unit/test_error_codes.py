@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.error_codes import find_codes
+from lipwise_ray.storage.redact import redact
 
 
 def test_a_code_is_one_class_alone() -> None:
@@ -31,3 +32,9 @@ def test_a_code_that_cannot_be_read_off_is_found(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_text('InputError(name() + "x", "w", "m")\n')
     with pytest.raises(ValueError, match=r"b\.py:1"):
         find_codes(tmp_path)
+
+
+def test_no_words_of_an_error_are_taken_for_a_secret() -> None:
+    """Answers and records are rid of secrets: advice such as where to put a key has to be left."""
+    texts = {text for one in find_codes() for text in (one.where, *one.happened, *one.do) if "://" not in text}
+    assert {text: redact(text) for text in texts if redact(text) != text} == {}

@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,10 @@ class FileOutput:
                 got="its folder is not writable",
                 do="Change the folder's permissions, or name another --out",
             )
+        try:  # permissions say little of a network's folder, or of one that only looks like a folder of a disk
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as error:
+            raise write_problem(path, error) from error
 
     def seen(self) -> Seen | None:
         """Return size and time stamp of the file that is there, None for none."""

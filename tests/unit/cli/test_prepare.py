@@ -9,7 +9,7 @@ import pytest
 
 from lipwise_ray.cli import prepare, prepare_progress
 from lipwise_ray.cli.prepare_progress import PrepareProgress
-from lipwise_ray.errors import MediaError, SettingsError, WeightsError
+from lipwise_ray.errors import MediaError, OutputError, SettingsError, WeightsError
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.resources import models_folder
 from lipwise_ray.settings.model import Settings
@@ -80,3 +80,11 @@ def test_the_expert_is_the_bundled_one_where_no_other_is_installed(tmp_path: Pat
         prepare._expert(str(named.path.parent / "tiny_detector.safetensors"), registry, truth=False)
     with pytest.raises(WeightsError, match=r"nowhere\.pth"):
         prepare._expert(str(tmp_path / "nowhere.pth"), registry, truth=False)
+
+
+def test_the_footage_is_never_its_own_data_set(tmp_path: Path) -> None:
+    """Lists beside the footage would be read as its own from then on: nothing is written, whatever the path's form."""
+    clips = _clips(tmp_path, 1, 1)
+    with pytest.raises(OutputError, match="is the folder of the footage"):
+        prepare.prepare(tmp_path, tmp_path / "." / ".." / tmp_path.name, detector="tiny")
+    assert sorted(tmp_path.iterdir()) == [clip.path for clip in clips]

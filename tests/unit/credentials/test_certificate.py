@@ -126,18 +126,22 @@ def test_the_algorithm_goes_by_the_key(tmp_path: Path, make_key, algorithm: str)
 
 
 def test_certificates_that_cannot_sign_are_refused_for_what_is_wrong(tmp_path: Path) -> None:
-    """Expired, not valid yet, of an authority, not for signing, another's key, a key with a passphrase, no file."""
+    """Expired, not valid yet, of an authority or nobody, too short, not for signing, another's key, locked, no file."""
     good, other = company(tmp_path / "good"), company(tmp_path / "other")
     old = company(tmp_path / "old", days=(-20, -3))
     new = company(tmp_path / "new", days=(3, 20))
     server = company(tmp_path / "server", usage=ExtendedKeyUsageOID.SERVER_AUTH)
     bare = company(tmp_path / "bare", usage=None)
+    short = company(tmp_path / "short", key=rsa.generate_private_key(65537, 1024))
+    own = company(tmp_path / "own", name="Example Root")
     locked = tmp_path / "locked.pem"
     form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
     locked.write_bytes(ec.generate_private_key(ec.SECP256R1()).private_bytes(*form))
     assert "expired on" in str(_refused(old.chain, old.key))
     assert "valid only from" in str(_refused(new.chain, new.key))
     assert "signs certificates" in str(_refused(good.root, good.key))
+    assert "signed by its own key" in str(_refused(own.chain, own.key))
+    assert "at least 2048 bits" in str(_refused(short.chain, short.key))
     assert "not made for signing" in str(_refused(server.chain, server.key))
     assert "not made for signing" in str(_refused(bare.chain, bare.key))
     assert "is not the key of the certificate" in str(_refused(good.chain, other.key))
@@ -156,3 +160,13 @@ def test_half_a_signer_is_no_setting(told: dict[str, object]) -> None:
     """A certificate needs exactly one of a key and a command."""
     with pytest.raises(ValueError, match=r"certificate|exclude"):
         MarkingSettings.model_validate(told)
+
+
+def test_a_command_that_is_not_there_is_found_before_any_work(tmp_path: Path) -> None:
+    """Nothing is rendered for a signature that cannot come; a program of the search path is found there."""
+    chain = str(company(tmp_path).chain)
+    assert signer_of(MarkingSettings(certificate=chain, sign_command=("cat",))).command == ("cat",)
+    with pytest.raises(SettingsError, match=r"marking\.sign_command: .*kms-sign is no program"):
+        check_signing(
+            MarkingSettings(c2pa="require", certificate=chain, sign_command=(str(tmp_path / "kms-sign"), "a"))
+        )

@@ -21,6 +21,7 @@ from lipwise_ray.credentials.signer import Signer, signer_of
 from lipwise_ray.credentials.verification import FileCredentials, verify
 from lipwise_ray.errors import OutputError, SettingsError, TransientError
 from lipwise_ray.settings.marking import MarkingSettings
+from lipwise_ray.storage.redact import redact
 from tests.support.signers import company
 
 CONTAINERS = ("mp4", "mov", "m4a", "wav", "mkv", "webm")
@@ -189,6 +190,17 @@ def test_a_command_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert "the signer: sh ended with status 1: no such key" in _not_signed(
         tmp_path, "sh", "-c", "echo no such key >&2; exit 1"
     )
+
+
+def test_the_librarys_reason_is_whole_where_it_is_kept(tmp_path: Path) -> None:
+    """Nothing of it is taken for a secret; here nobody answers as time-stamp authority."""
+    files = company(tmp_path / "company")
+    marking = MarkingSettings(
+        certificate=str(files.chain), key=str(files.key), timestamp_authority="http://127.0.0.1:9/"
+    )
+    with pytest.raises(TransientError) as raised:
+        sign_file(_clip(tmp_path / "a.wav"), _claim(), signer_of(marking), tmp_path / "b.wav")
+    assert redact(str(raised.value)) == str(raised.value)
 
 
 def test_a_place_that_cannot_be_written_is_the_outputs_fault(tmp_path: Path, signer: Signer) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
-from lipwise_ray.errors import WeightsError
+from lipwise_ray.errors import SetupError, WeightsError
 from lipwise_ray.lipsync.model import LipSync, Wav2LipSync, new_faces
 from lipwise_ray.lipsync.onnx_lips import layout_of, open_onnx_lips
 from lipwise_ray.media.planes import HostImage
 from lipwise_ray.nets.onnx_layout import is_onnx
-from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, Runtime, is_installed
+from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, RUNTIME_REFUSED, Runtime, is_installed
 from lipwise_ray.resources import models_folder
 from lipwise_ray.scheduler.engine import failure_of
 from tests.support.occluder import write_occluder
@@ -141,10 +141,11 @@ def test_another_networks_file_is_reported(tmp_path: Path) -> None:
         {"source": ("b", 1, 80, 16), "target": ("b", 3, 96, 96)},
         {"source": (1, 1, 80, 16), "target": (1, 3, 256, 256), "weight": (2,)},
         {"source": (1, 1, 80, 16)},
+        {"source": ("b", 1, 80, 16), "target": ("b", 6, 100_000, 100_000)},
     ],
 )
 def test_what_is_nearly_a_layout_is_none(inputs: dict[str, tuple[int | str, ...]], tmp_path: Path) -> None:
-    """Batches that differ, other windows, other sides, images without a pair or a weight."""
+    """Batches that differ, other windows, other sides, sides beyond all memory, images without a pair or a weight."""
     path = write_network(tmp_path / "w.onnx", inputs, [helper.make_node("Identity", ["source"], ["output"])], (1,))
     with pytest.raises(WeightsError, match="a network that takes source"):
         layout_of(path)
@@ -173,6 +174,18 @@ def test_what_gives_no_images_is_none(
     nodes = [helper.make_node(kind, taken, [made]) for kind, taken, made in layers]
     with pytest.raises(WeightsError, match=message):
         _opened(write_network(tmp_path / "w.onnx", inputs, nodes, gives), batch=2)
+
+
+@pytest.mark.skipif(not is_installed(OPENVINO), reason="needs the extra cpu")
+def test_a_network_that_openvino_cannot_run_is_that_runtimes_refusal(tmp_path: Path) -> None:
+    """It drops the input that the network does not hear: a worker that may choose then takes ONNX Runtime."""
+    inputs = {"source": ("b", 1, 80, 16), "target": ("b", 6, 96, 96)}
+    nodes = [helper.make_node("Slice", ["target", "first", "third", "channel"], ["output"])]
+    path = write_network(tmp_path / "w.onnx", inputs, nodes, ("b", 3, 96, 96))
+    with pytest.raises(SetupError) as refused:
+        _opened(path, runtime=OPENVINO)
+    assert refused.value.code == RUNTIME_REFUSED
+    assert _opened(path).size_px == 96
 
 
 def test_want_of_memory_is_not_the_files_fault(tmp_path: Path) -> None:

@@ -79,6 +79,18 @@ def test_what_is_no_checkpoint_is_named(name: str, data: bytes, code: str, tmp_p
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"), [(b"\0\0\0\x20ftypisom", "Unsupported operand 0"), (b"hello", "KeyError: 101")]
+)
+def test_another_kind_of_file_is_refused_without_torchs_advice(data: bytes, reason: str, tmp_path: Path) -> None:
+    """Nobody is told to load a strange file in the way that runs what it names."""
+    path = tmp_path / "video.pth"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError) as caught:
+        load_state_dict(path)
+    assert f"{len(data)} bytes that do not load ({reason})" in str(caught.value)
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_download_that_was_cut_off_is_refused(*, legacy: bool, tmp_path: Path) -> None:
     """A truncated zip archive and a truncated pickle are both found."""

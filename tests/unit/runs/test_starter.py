@@ -71,6 +71,16 @@ def test_folders_without_pairs_are_refused(media: tuple[Path, Path], tmp_path: P
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.parametrize("part", ["videos", "sounds", "folder"])
+def test_a_link_in_a_circle_is_named(part: str, media: tuple[Path, Path], tmp_path: Path) -> None:
+    """Wherever it stands in for a folder, that folder is refused, and not the program's fault."""
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    places = {"folder": tmp_path / "new", "videos": media[0], "sounds": media[1], part: circle}
+    with pytest.raises(LipwiseError, match=r"circle.*: .*(symbolic links|file exists)"):
+        write_starter(**places, overwrites=False)
+
+
 def test_the_job_file_is_at_its_defaults() -> None:
     """As it is, and with every sign taken away, it gives the settings that there are without it."""
     text = starter_job()

@@ -192,8 +192,8 @@ def test_no_call_leads_into_a_network(receiver: Receiver, address: str) -> None:
     assert receiver.calls == []
 
 
-def test_a_call_into_a_network_is_given_up(store: Store, receiver: Receiver) -> None:
-    """It is not tried for a day."""
+def test_a_call_into_a_network_is_given_up(store: Store, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not tried for a day, and the log says why, without advice on files."""
     address = f"http://127.0.0.1:{receiver.port}/x"
 
     def tell(call: WebhookCall) -> Told:
@@ -204,6 +204,7 @@ def test_a_call_into_a_network_is_given_up(store: Store, receiver: Receiver) -> 
     until(lambda: webhooks.owed == 0)
     webhooks.close()
     assert receiver.calls == []
+    assert caplog.messages[-1].endswith("given up: 127.0.0.1: leads to 127.0.0.1, which is not of the public network")
 
 
 def test_a_redirection_is_not_followed(receiver: Receiver) -> None:

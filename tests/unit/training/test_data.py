@@ -311,6 +311,14 @@ def test_names_that_are_too_long_for_a_list_become_short_ones(tmp_path: Path) ->
     assert len({*names}) == 4
 
 
+def test_a_list_that_is_none_is_refused_in_plain_words(tmp_path: Path) -> None:
+    """One that is missing, and one in another encoding."""
+    (tmp_path / "val.txt").write_bytes(b"clips/\xff\xfe\n")
+    for name, reason in (("none.txt", "no such file or directory"), ("val.txt", "no text in UTF-8")):
+        with pytest.raises(InputError, match=rf"{name}: not a file list of clips: {reason}\. Run"):
+            read_list(tmp_path / name)
+
+
 def test_a_run_knows_its_weights_and_footage_by_their_contents(tmp_path: Path) -> None:
     """A file that moved is the same; another file at its place, or footage prepared anew from other videos, is not."""
     data, run = tmp_path / "data", tmp_path / "run"
