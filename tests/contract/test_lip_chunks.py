@@ -13,7 +13,9 @@ import pytest
 
 from lipwise_ray.faces.select import FaceSelection
 from lipwise_ray.lipsync.audio_features import AudioEncoder
+from lipwise_ray.lipsync.drafts import LIGHT_RADIUS
 from lipwise_ray.lipsync.frame_job import Blend, FrameJob
+from lipwise_ray.lipsync.latentsync import Sampling
 from lipwise_ray.lipsync.model import LipSync
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.lipsync.windows import timed_starts
@@ -28,7 +30,7 @@ from lipwise_ray.state.job_result import Counts
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import draw_frame
 from lipwise_ray.values import Span
-from tests.contract.test_lip_models import MODELS
+from tests.contract.test_lip_models import MODELS, latentsync_of
 from tests.support.seeded import seeded_input
 from tests.unit.lipsync.test_renderer import CANVAS, SPEC
 from tests.unit.pipeline.dubbing.test_chunk_frames import SPEC as JOB
@@ -80,8 +82,8 @@ def _plan(frames: int, rate: Fraction, faces: int) -> Plan:
     )
 
 
-def _job(folder: Path, *, is_silent: bool = False) -> JobContext:
-    """Return a job of two sounds, with a mel and an encoder's states of both."""
+def _job(folder: Path, *, is_silent: bool = False, replaced_step: int | None = None) -> JobContext:
+    """Return a job of two sounds, with a mel and an encoder's states of both, other states from a step on if asked."""
     store, nothing = LocalStore(folder), object()
     loud = 0.0 if is_silent else 1.0
     for number in range(2):
@@ -92,6 +94,8 @@ def _job(folder: Path, *, is_silent: bool = False) -> JobContext:
         def write(wave: Any, target: Path, gain: float, on_block: Any, number: int = number) -> None:
             del wave, gain, on_block
             states = loud * seeded_input(f"states{number}", (41, 5, 384), -1, 1)
+            if replaced_step is not None:
+                states[replaced_step:-1] *= -1  # the last are those of silence
             with target.open("wb") as file:
                 np.save(file, states.astype(np.float16))
 
@@ -164,3 +168,18 @@ def test_faces_of_a_frame_are_drawn_apart(models: dict[str, LipSync], tmp_path: 
         luma = [np.frombuffer(frame, np.uint8)[: side * SPEC.size.height].reshape(-1, side) for frame in (one, other)]
         assert np.array_equal(luma[0][:, :76], luma[1][:, :76])
         assert np.array_equal(luma[0], luma[1]) == (number == HIDDEN)
+
+
+def test_noise_of_a_window_is_of_its_place_and_audio(tmp_path: Path) -> None:
+    """Chunks do not show where each window has its own noise, and a replaced sentence changes only who hears it."""
+    model = latentsync_of(tmp_path / "model", sampling=Sampling(1, 1.0, 1, is_noise_shared=False))
+    plan, frames = _plan(20, Fraction(25), 1), Span(0, 20)
+    (tmp_path / "replaced").mkdir()
+    (tmp_path / "job").mkdir()
+    job = _job(tmp_path / "job")
+    whole = _rendered(model, job, plan, frames)
+    parts = [frame for chunk in (Span(0, 18), Span(18, 20)) for frame in _rendered(model, job, plan, chunk)]
+    assert parts == whole
+    other = _rendered(model, _job(tmp_path / "replaced", replaced_step=38), plan, frames)
+    changed = [number for number, (one, two) in enumerate(zip(whole, other, strict=True)) if one != two]
+    assert changed == [*range(16 - LIGHT_RADIUS, 20)]  # the light is smoothed over frames before the window
