@@ -38,9 +38,9 @@ class LipsyncSettings(Section):
     seed: Annotated[int, Field(ge=0, le=4294967295)] = 1247
     """Of the noise that they begin with: other numbers give other details."""
     noise: Literal["shared", "window"] = "shared"
-    """Whether all their windows of 16 frames begin with one noise, as in the original: ``shared`` is for a face that
-    stays as it is from window to window. With ``window`` each has its own, by its place and by the audio that it hears:
-    for details that repeat too plainly every 16 frames."""
+    """Noise of their windows of 16 frames: ``shared`` is one for all, as in the original, for a face that stays as it
+    is from window to window. With ``window`` each has its own, by its place and by the audio that it hears: for
+    details that repeat too plainly every 16 frames."""
     precision: PrecisionSetting = "auto"
     """``auto`` is float16 on a GPU, bfloat16 on a CPU that has it in hardware, else float32."""
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -1,4 +1,4 @@
-"""How much a mouth changes through a clip: a photograph with speech over it has one that does not."""
+"""Change of a mouth through a clip: a photograph with speech over it has none."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import numpy as np
 from lipwise_ray.values import F32Array
 
 _PX, _REACH_PX = 64, 5
-_BLUR_PX = 1.5
-"""Grain, and mouths that lie parts of a pixel apart, are no change."""
+_BLUR_PX = 1.5  # grain, and mouths that lie parts of a pixel apart, are no change
 
 _MOUTH = np.s_[40:59, 18:46]
 _AROUND = np.s_[40 - _REACH_PX : 59 + _REACH_PX, 18 - _REACH_PX : 46 + _REACH_PX]
-"""Where a mouth is in the box of a face, at 64 pixels, and where it is looked for in another frame: boxes shake."""
+"""Place of a mouth in the box of a face, at 64 pixels, and where it is looked for in another frame: boxes shake."""
 
 
 def mouth_change(faces: Sequence[F32Array]) -> float:
-    """Return how little the mouths of a face's frames are like each other, in [0, 1]; 0 for a photograph.
+    """Return the change of a face's mouth, in [0, 1]; 0 for a photograph.
 
     It is 1 less the correlation of two mouths where they fit best, in the median over all pairs, so that neither the
     light nor a camera that moves counts. On two recorded speakers it was 0.04, and 0.005 on a photograph under a
