@@ -1,6 +1,7 @@
 """Time a face and memory of every lip-sync model at its published size, with seeded weights; and whole dubs by each.
 
-    python -m benchmarks.lip_models [--models "wav2lip,musetalk 1.5"] [--rounds 3] [--steps 1] [--device cuda] [--quick]
+    python -m benchmarks.lip_models [--models "wav2lip,musetalk 1.5"] [--rounds 3] [--steps 1]
+        [--formats bfloat16] [--device cuda] [--quick]
 
 Each is loaded as a worker loads it, in a process of its own, from files that are written first: MuseTalk's have 3.9 GB,
 LatentSync's 5.6 GB, and they take as much memory. LatentSync draws 16 faces in 20 steps, which take minutes on a CPU:
@@ -175,6 +176,8 @@ def lines(name: str, settings: dict[str, Any], options: argparse.Namespace) -> I
         steps = options.steps or settings.get("steps") or (1 if options.device == "cpu" else usual.steps)
         settings = {**settings, "steps": steps}
         by_steps = f", by {steps} of its {usual.steps} steps, guidance {usual.guidance:g}"
+    if options.formats:
+        formats = options.formats.split(",")
     for precision in formats[:1] if name.endswith("onnx") else formats:
         asked = {"device": options.device, "rounds": rounds, "quick": options.quick}
         found = in_child(measured, {**asked, "settings": settings, "precision": precision})
@@ -197,6 +200,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="of LatentSync; 1 on a CPU and its usual 20 on a GPU if left out")
+    parser.add_argument("--formats", help="number formats; those that the machine has if left out")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--quick", action="store_true", help="small networks")
     options = parser.parse_args()

@@ -19,8 +19,8 @@ data set. [Prepare footage](../howto/prepare-footage.md) shows the use of it.
 ## Rules
 
 `--set KEY=VALUE` gives one, `--job FILE.toml` several. They are asked in the order `min_frames`, `min_score`,
-`min_face_px`, `max_yaw_deg`, `min_sharpness`, `min_speech_share`, offset, distance; the first that a face breaks is its
-reason.
+`min_face_px`, `max_yaw_deg`, `min_sharpness`, `min_speech_share`, `min_mouth_change`, offset, distance; the first that
+a face breaks is its reason.
 
 """
 _WORDS = {int: "whole number", float: "number", str: "text"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,12 @@ from lipwise_ray.lipsync.finite_faces import check_finite
 from lipwise_ray.lipsync.frame_windows import FrameWindow
 from lipwise_ray.lipsync.latentsync_mask import drawn_opacity, kept_pixels
 from lipwise_ray.lipsync.resident_lipsync import ResidentLipSync
+from lipwise_ray.lipsync.window_noise import WindowNoise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lipwise_ray.lipsync.model import LipSync
     from lipwise_ray.nets.precision import Precision
 
 LATENTSYNC_FRAMES = FrameWindow(16, 0, Fraction(25))
@@ -36,11 +40,13 @@ class Sampling:
         guidance: Factor by which lips go from what no audio gives to what the audio gives, and beyond; at 1 they are
             drawn by the audio alone, in half the time.
         seed: Of the noise that they begin with.
+        is_noise_shared: All windows begin with one noise; else each with one of its own, by its place and its audio.
     """
 
     steps: int
     guidance: float
     seed: int
+    is_noise_shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +84,9 @@ class LatentSyncLipSync(ResidentLipSync):
         WeightsError: A file does not hold the network's tensors.
 
     Source: LatentSync pipelines/lipsync_pipeline.py; differs in: latents of images are the mode of the autoencoder's
-    distribution, not a sample, so that a window does not depend on those before it. All frames of all windows begin
-    with one noise, as there, so that texture does not change from window to window: it goes by the seed alone. (By the
-    audio it would change in all frames where one sentence is replaced.) DeepCache is left out.
+    distribution, not a sample, so that a window does not depend on those before it. All frames of a window begin with
+    one noise, as there, and so do all windows where it is shared: then texture does not change from window to window.
+    DeepCache is left out.
     """
 
     feature = LATENTSYNC_STATES
@@ -117,8 +123,8 @@ class LatentSyncLipSync(ResidentLipSync):
         keeps = torch.from_numpy(kept_pixels(size_px).copy()).to(device)
         opacity = torch.from_numpy(drawn_opacity(size_px).copy()).to(device)[..., None]
         keeps_latents = keeps[::_LATENT_PX, ::_LATENT_PX].to(dtype).expand(count, 1, side, side)
-        source = torch.Generator().manual_seed(sampling.seed)  # on the CPU: one noise, whatever the device
-        noise = torch.randn((1, LATENT_CHANNELS, side, side), generator=source).to(device).expand(count, -1, -1, -1)
+        shape = (LATENT_CHANNELS, side, side)
+        noise = WindowNoise(sampling.seed, shape, device, is_shared=sampling.is_noise_shared)
 
         def seen(given: Tensor, step: Tensor, tokens: Tensor) -> Tensor:
             with computing_in(dtype):
@@ -141,7 +147,7 @@ class LatentSyncLipSync(ResidentLipSync):
             clips = given.repeat(len(tokens) // count, 1, 1, 1).contiguous(memory_format=torch.channels_last)
             return see(clips, torch.full((len(tokens),), step, device=device), tokens).float()
 
-        def draw(whole_nhwc: Tensor, states: Tensor) -> Tensor:
+        def draw(whole_nhwc: Tensor, states: Tensor, first: int = 0) -> Tensor:
             rgb_nchw = (2 * whole_nhwc - 1).flip(3).permute(0, 3, 1, 2)
             whole, masked = (
                 image.to(dtype).contiguous(memory_format=torch.channels_last) for image in (rgb_nchw, rgb_nchw * keeps)
@@ -149,7 +155,7 @@ class LatentSyncLipSync(ResidentLipSync):
             shown = torch.cat((keeps_latents, in_parts(encode, masked), in_parts(encode, whole)), dim=1)
             tokens = states.to(dtype)
             told = torch.cat((torch.zeros_like(tokens), tokens)) if is_guided else tokens
-            latents = noise
+            latents = noise.at(first, states)
             for number, step in enumerate(schedule.steps):
                 given = torch.cat((latents.to(dtype), shown), dim=1)
                 found = torch.cat([seen_at(step, given, part) for part in told.split(calls.clips * count)])
@@ -162,3 +168,16 @@ class LatentSyncLipSync(ResidentLipSync):
             return (whole_nhwc + opacity * (made / 2 + 0.5 - whole_nhwc)).clamp(0, 1)
 
         super().__init__(size_px, count, device, draw)
+        self._sampling, self._draw_at = sampling, draw
+
+    def at(self, first: int) -> LipSync:
+        """Return the network as it draws the window that begins at a frame.
+
+        Args:
+            first: The frame's number in the output.
+        """
+        if self._sampling.is_noise_shared:
+            return self
+        placed = copy(self)
+        placed._draw = partial(self._draw_at, first=first)  # noqa: SLF001  # a copy of itself
+        return placed

@@ -70,6 +70,19 @@ class DeviceLipSync(LipSync, Protocol):
         ...
 
 
+@runtime_checkable
+class PlacedLipSync(LipSync, Protocol):
+    """A lip-sync network that draws a window by its place in the output, too."""
+
+    def at(self, first: int) -> LipSync:
+        """Return the network as it draws the window that begins at a frame.
+
+        Args:
+            first: The frame's number in the output.
+        """
+        ...
+
+
 def new_faces(lipsync: LipSync, crops: Sequence[FaceImage], sounds: F32Array) -> Sequence[FaceImage]:
     """Return the faces that a network makes of crops: on their device where it takes them there.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lipwise_ray.lipsync.drafts import FaceDraft, FrameDraft
-from lipwise_ray.lipsync.model import new_faces
+from lipwise_ray.lipsync.model import PlacedLipSync, new_faces
 
 if TYPE_CHECKING:
     from lipwise_ray.lipsync.background import Stage
@@ -69,7 +69,7 @@ class WindowedLips:
             inside = [all_near.get(number) for number in numbers]
             wanted = [face for number in numbers if number in shows for face in shows[number].faces]
             for track in dict.fromkeys(face.target.track for face in wanted):
-                made = self._drawn([_face(draft, track) for draft in inside])
+                made = self._drawn([_face(draft, track) for draft in inside], numbers.start)
                 for face, image in made:
                     if face.job.number in shows:
                         face.new = image
@@ -82,13 +82,14 @@ class WindowedLips:
     def _counts(self, draft: FrameDraft) -> bool:
         return draft.job.outside <= self._dubbed
 
-    def _drawn(self, faces: Sequence[FaceDraft | None]) -> list[tuple[FaceDraft, FaceImage]]:
+    def _drawn(self, faces: Sequence[FaceDraft | None], first: int) -> list[tuple[FaceDraft, FaceImage]]:
         """Return the faces of a track's window with their new images; None stands where a frame does not have one."""
+        lipsync = self._lipsync.at(first) if isinstance(self._lipsync, PlacedLipSync) else self._lipsync
         there = [place for place, face in enumerate(faces) if face is not None]
         nearest = [min(there, key=lambda one, place=place: (abs(one - place), one)) for place in range(len(faces))]
         full = [face for place in nearest if (face := faces[place]) is not None]
         sounds = np.stack([face.target.sound for face in full])
-        made = new_faces(self._lipsync, [face.crop for face in full], sounds)
+        made = new_faces(lipsync, [face.crop for face in full], sounds)
         return [(full[place], made[place]) for place in there]
 
 

@@ -123,7 +123,7 @@ def _musetalk(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> Model
 def _latentsync(request: ModelRequest, host: ModelHost, unet: Checkpoint) -> ModelRecipe[LipSync]:
     settings, autoencoder = request.settings.lipsync, request.checkpoints.needed(AUTOENCODER.name)
     precision, bfloat16, size_px = settings.precision, host.bfloat16(), LATENTSYNC[unet.network]
-    sampling = Sampling(settings.steps, settings.guidance, settings.seed)
+    sampling = Sampling(settings.steps, settings.guidance, settings.seed, settings.noise == "shared")
     calls = WindowCalls(request.batch(WINDOW_CALLS.images), request.batch(WINDOW_CALLS.clips))
 
     def make() -> LipSync:

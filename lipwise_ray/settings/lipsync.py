@@ -37,6 +37,10 @@ class LipsyncSettings(Section):
     the time; the published programs use 1 to 2."""
     seed: Annotated[int, Field(ge=0, le=4294967295)] = 1247
     """Of the noise that they begin with: other numbers give other details."""
+    noise: Literal["shared", "window"] = "shared"
+    """Noise of their windows of 16 frames: ``shared`` is one for all, as in the original, for a face that stays as it
+    is from window to window. With ``window`` each has its own, by its place and by the audio that it hears: for
+    details that repeat too plainly every 16 frames."""
     precision: PrecisionSetting = "auto"
     """``auto`` is float16 on a GPU, bfloat16 on a CPU that has it in hardware, else float32."""
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -69,5 +73,6 @@ class LipsyncSettings(Section):
 
     def idle_keys(self) -> set[str]:
         """Return the settings that decide nothing of what the model draws: earlier jobs' ids have no word of them."""
-        of_others = () if self.drawn_px() else ("steps", "guidance", "seed")
-        return {"batch_frames", *of_others, *(("strength",) if self.strength == 1 else ())}
+        of_others = () if self.drawn_px() else ("steps", "guidance", "seed", "noise")
+        usual = {key for key, value in (("strength", 1), ("noise", "shared")) if getattr(self, key) == value}
+        return {"batch_frames", *of_others, *usual}

@@ -27,6 +27,7 @@ class FaceMeasures:
         score: Mean confidence of the detector, less where its points are not those of a face, in [0, 1].
         sharpness: Fine detail, in levels of 255.
         speech_share: Part of its time in which somebody speaks, in [0, 1].
+        mouth_change: How little its mouths are like each other, in [0, 1].
     """
 
     track: int
@@ -38,6 +39,7 @@ class FaceMeasures:
     score: float
     sharpness: float
     speech_share: float
+    mouth_change: float
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -40,6 +40,7 @@ class ClipLine:
         score: Mean confidence of the detector, less where its points are not those of a face, from 0 to 1.
         sharpness: Fine detail of the face, in levels of 255.
         speech_share: Part of its time in which somebody speaks, from 0 to 1.
+        mouth_change: How little its mouths are like each other, from 0 to 1; 0 for a photograph.
         offset_frames: Delay of the audio behind the lips in frames of 1/25 s, by the expert; below 0 it is early.
         distance: Mean distance of lips and audio at that offset, in the expert's units.
         confidence: Median of the mean distances at all offsets, less that one.
@@ -61,6 +62,7 @@ class ClipLine:
     score: float | None = None
     sharpness: float | None = None
     speech_share: float | None = None
+    mouth_change: float | None = None
     offset_frames: int | None = None
     distance: float | None = None
     confidence: float | None = None

@@ -37,6 +37,9 @@ class CurationRules(BaseModel):
     that are out of focus, or were enlarged, have less."""
     min_speech_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Least part of the time in which somebody speaks."""
+    min_mouth_change: Annotated[float, Field(ge=0, le=1)] = 0.015
+    """Least change of the mouth: 1 less the likeness of two frames' mouths, in the median. Photographs with speech over
+    them have less than 0.01, and may fit the audio by chance; who speaks has 0.04 and more."""
     max_offset_frames: Shift = 1
     """Clips whose audio is off the lips by so many frames are in sync: no expert measures finer."""
     realign_frames: Shift = 5
@@ -122,6 +125,11 @@ def _reasons(
         yield AudioError(
             "little_speech", clip, got=f"speech is heard in {face.speech_share:.0%} of it",
             must=f"{rules.min_speech_share:.0%} is needed", do="Leave it out, or set min_speech_share",
+        )  # fmt: skip
+    if face.mouth_change < rules.min_mouth_change:
+        yield FaceError(
+            "still_mouth", clip, got=f"the mouth hardly moves: its change is {face.mouth_change:g}",
+            must=f"{rules.min_mouth_change:g} is needed", do="Leave it out, or set min_mouth_change",
         )  # fmt: skip
     if is_judged:
         yield from _out_of_sync(clip, sync, rules)

@@ -1,4 +1,4 @@
-"""Measures of faces that were followed through a video: size, yaw, score, sharpness, speech, and stills of them."""
+"""Measures of faces that were followed through a video: size, yaw, score, sharpness, speech, mouth, and stills."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.pipeline.quality.sync_scores import RATE_HZ
 from lipwise_ray.training.clip_record import FaceMeasures
+from lipwise_ray.training.mouth_change import mouth_change
 from lipwise_ray.training.source_video import SourceVideo
 from lipwise_ray.values import BoolArray, F32Array, U8Array
 
 _OFTEN_TURNED = 0.9
 _LOOKS, _SHOWN = 8, 4
-"""Frames of a face in which its sharpness is measured, and how many of them a contact sheet shows."""
+"""Frames of a face in which its sharpness and its mouth are measured, and how many of them a contact sheet shows."""
 
 _LEAST_PX, _MOST_PX = 32, 256
 _EDGE = 0.15
@@ -68,7 +69,7 @@ def measure_face(source: SourceVideo, tracks: Tracks, number: int, speech: BoolA
     spoken = speech[round((from_s + lead) * MEL_RATE_HZ) : round((to_s + lead) * MEL_RATE_HZ)]
     # Audio that ends before the face goes is no speech.
     speech_share = float(spoken.sum()) / max(1.0, (to_s - from_s) * MEL_RATE_HZ)
-    sharpness, strip = _looked_at(source, tracks, rows, float(np.median(side)))
+    sharpness, change, strip = _looked_at(source, tracks, rows, float(np.median(side)))
     measures = FaceMeasures(
         track=number,
         from_s=round(from_s, 2),
@@ -79,29 +80,31 @@ def measure_face(source: SourceVideo, tracks: Tracks, number: int, speech: BoolA
         score=round(float(sure.mean()), 3),
         sharpness=round(sharpness, 2),
         speech_share=round(min(1.0, speech_share), 3),
+        mouth_change=round(change, 3),
     )
     return measures, cv2.imencode(".jpg", strip, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
 
-def _looked_at(source: SourceVideo, tracks: Tracks, rows: slice, side: float) -> tuple[float, U8Array]:
-    """Return the median sharpness of a face, and some stills side by side (BGR)."""
+def _looked_at(source: SourceVideo, tracks: Tracks, rows: slice, side: float) -> tuple[float, float, U8Array]:
+    """Return the median sharpness of a face, the change of its mouth, and some stills side by side (BGR)."""
     picked = np.unique(np.linspace(rows.start, rows.stop - 1, _LOOKS + 2).round().astype(int)[1:-1])
     px = int(np.clip(side, _LEAST_PX, _MOST_PX))
     edge = round(_EDGE * px)
     inside = np.zeros((px, px), np.bool_)
     inside[edge : px - edge, edge : px - edge] = True
-    edges: list[float] = []
+    lumas: list[F32Array] = []
     stills: list[U8Array] = []
     with VideoReader(source.info.path, source.info.stream_index, source.index) as reader:
         for row, decoded in zip(picked, reader.read_order(int(n) for n in tracks.frame[picked]), strict=True):
             frame = source.recipe.apply(decoded)
             crop = read_region(frame, source.recipe.canvas, box_to_shown(tracks.box[row], px), px)
-            edges.append(detail_of(luma_of(crop), inside).edges)
+            lumas.append(luma_of(crop))
             view = box_to_shown(_around(tracks.box[row]), _VIEW_PX)
             still = np.rint(read_region(frame, source.recipe.canvas, view, _VIEW_PX) * 255)
             stills.append(np.asarray(still, np.uint8))
     shown = stills[:: max(1, len(stills) // _SHOWN)][:_SHOWN]
-    return float(np.median(edges)), np.concatenate(shown, axis=1)
+    sharpness = float(np.median([detail_of(luma, inside).edges for luma in lumas]))
+    return sharpness, mouth_change(lumas), np.concatenate(shown, axis=1)
 
 
 def _around(box: F32Array) -> F32Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync.audio_features import MEL
 from lipwise_ray.lipsync.device_copies import device_images
 from lipwise_ray.lipsync.latentsync import WINDOW_CALLS, LatentSyncLipSync, Sampling, WindowCalls
-from lipwise_ray.lipsync.model import DeviceLipSync, LipSync, Wav2LipSync, new_faces
+from lipwise_ray.lipsync.model import DeviceLipSync, LipSync, PlacedLipSync, Wav2LipSync, new_faces
 from lipwise_ray.lipsync.musetalk import MuseTalkLipSync
 from lipwise_ray.lipsync.onnx_lips import open_onnx_lips
+from lipwise_ray.lipsync.window_noise import window_seed
 from lipwise_ray.media.planes import HostImage
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
@@ -59,10 +61,10 @@ def _tiny(path: Path) -> Path:
     return write_exported(path, models_folder() / "tiny" / "tiny_generator.safetensors")
 
 
-SAMPLING = Sampling(steps=2, guidance=3.0, seed=1)
+SAMPLING = Sampling(steps=2, guidance=3.0, seed=1, is_noise_shared=True)
 
 
-def _latentsync(
+def latentsync_of(
     folder: Path,
     precision: Precision = "float32",
     sampling: Sampling = SAMPLING,
@@ -77,7 +79,7 @@ def _latentsync(
 MODELS: dict[str, tuple[str, Callable[[Path], LipSync]]] = {
     "wav2lip": (WAV2LIP, _wav2lip),
     "musetalk": (MUSETALK, _musetalk),
-    "latentsync": ("latentsync_256", _latentsync),
+    "latentsync": ("latentsync_256", latentsync_of),
     "onnx wav2lip": (ONNX_LIPS, _onnx(_tiny)),
     "onnx edtalk": (ONNX_LIPS, _onnx(write_edtalk)),
 }
@@ -99,7 +101,7 @@ def model(named: tuple[str, LipSync]) -> LipSync:
 @pytest.fixture(scope="module")
 def windowed(tmp_path_factory: pytest.TempPathFactory) -> tuple[LipSync, np.ndarray, np.ndarray, np.ndarray]:
     """Yield LatentSync in float32, faces and sounds of a window, and what it draws."""
-    model = _latentsync(tmp_path_factory.mktemp("windowed"))
+    model = latentsync_of(tmp_path_factory.mktemp("windowed"))
     faces, sounds = _inputs(model, model.batch_faces)
     return model, faces, sounds, model(faces, sounds)
 
@@ -160,13 +162,36 @@ def test_a_window_is_drawn_as_a_whole(windowed: Any) -> None:
     assert all(np.array_equal(one.host(), other) for one, other in zip(there, made, strict=True))
 
 
-@pytest.mark.parametrize("sampling", [Sampling(2, 1.0, 1), Sampling(2, 3.0, 2), Sampling(1, 3.0, 1)])
+@pytest.mark.parametrize("changed", [{"guidance": 1.0}, {"seed": 2}, {"steps": 1}])
 @pytest.mark.slow
-def test_steps_guidance_and_seed_count(sampling: Sampling, windowed: Any, tmp_path: Path) -> None:
+def test_steps_guidance_and_seed_count(changed: dict[str, Any], windowed: Any, tmp_path: Path) -> None:
     """Fewer steps, the audio alone, and another seed each give other faces."""
     _, faces, sounds, made = windowed
-    other = _latentsync(tmp_path, sampling=sampling)(faces, sounds)
+    other = latentsync_of(tmp_path, sampling=replace(SAMPLING, **changed))(faces, sounds)
     assert np.abs(other - made).max() > 1e-3
+
+
+def test_a_window_may_have_noise_of_its_own(windowed: Any, tmp_path: Path) -> None:
+    """Of the same faces and audio two windows are equal by shared noise, and differ where each has its own."""
+    shared, faces, sounds, made = windowed
+    assert np.array_equal(shared.at(16)(faces, sounds), made)
+    own = latentsync_of(tmp_path, sampling=Sampling(1, 1.0, 1, is_noise_shared=False))
+    assert isinstance(own, PlacedLipSync)
+    first, second = (own.at(number)(faces, sounds) for number in (0, 16))
+    assert np.abs(first - second).max() > 0.01
+    there = new_faces(own.at(16), device_images(torch.from_numpy(faces)), sounds)
+    assert all(np.array_equal(one.host(), other) for one, other in zip(there, second, strict=True))
+
+
+def test_noise_goes_by_seed_place_and_audio() -> None:
+    """Each of the three gives another noise, and nothing else does: not how the audio lies in memory."""
+    sounds = seeded_input("sounds", (16, 50, 384), -1, 1)
+    changed = sounds.copy()
+    changed[15, 49, 383] += 1e-3
+    seeds = {window_seed(*given) for given in ((1, 0, sounds), (2, 0, sounds), (1, 16, sounds), (1, 0, changed))}
+    assert len(seeds) == 4
+    assert window_seed(1, 0, np.asfortranarray(sounds)) == window_seed(1, 0, sounds)
+    assert window_seed(1, 10, sounds) != window_seed(11, 0, sounds)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +200,7 @@ def test_steps_guidance_and_seed_count(sampling: Sampling, windowed: Any, tmp_pa
 def test_number_formats_are_near_each_other(precision: Precision, most: float, windowed: Any, tmp_path: Path) -> None:
     """In shorter formats LatentSync draws what it draws in float32, within what they hold."""
     _, faces, sounds, made = windowed
-    apart = np.abs(_latentsync(tmp_path, precision)(faces, sounds) - made)
+    apart = np.abs(latentsync_of(tmp_path, precision)(faces, sounds) - made)
     assert 0 < apart.max() < most
 
 
@@ -211,7 +236,7 @@ def test_musetalk_beyond_float16_is_reported(tmp_path: Path) -> None:
 def test_a_window_is_drawn_in_less_memory(windowed: Any, tmp_path: Path) -> None:
     """Where memory ran out fewer images and one clip go through the networks at once, and draw nearly the same."""
     _, faces, sounds, made = windowed
-    less = _latentsync(tmp_path, calls=WindowCalls(images=1, clips=1))
+    less = latentsync_of(tmp_path, calls=WindowCalls(images=1, clips=1))
     assert np.abs(less(faces, sounds) - made).max() < 1e-4
 
 
@@ -225,7 +250,7 @@ def test_numbers_beyond_float16_are_reported(tmp_path: Path) -> None:
     torch.save(contents, unet)
 
     def loaded(precision: Precision) -> LipSync:
-        sampling = Sampling(1, 1.0, 1)
+        sampling = replace(SAMPLING, steps=1, guidance=1.0)
         return LatentSyncLipSync(unet, autoencoder, size_px=64, sampling=sampling, device="cpu", precision=precision)
 
     half, single = loaded("float16"), loaded("float32")

@@ -12,7 +12,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import torch
 from scipy.io import wavfile
 
 from lipwise_ray.media.audio import extract_network_audio
@@ -20,12 +19,12 @@ from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.metrics.fid import Moments, frechet
 from lipwise_ray.metrics.fidelity import mean_square, psnr, ssim
 from lipwise_ray.metrics.sync_scorers import ExpertScorer
-from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
 from tests.support.dub import evaluated, run
 from tests.support.embedder import write_embedder
+from tests.support.inception import write_inception
 from tests.support.landmarker import write_landmarker
 
 DEMO = ROOT / "manifests" / "demo"
@@ -47,24 +46,7 @@ def _luma(path: Path) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write made-up weights in the published file's layout."""
-    declare_torchvision_operators()
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    torch.manual_seed(3)
-    shape = {}
-
-    class Shell(FeatureExtractorInceptionV3):
-        def load_state_dict(self, *arguments: Any, **options: Any) -> None:
-            shape.update(self.state_dict())
-
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.save({}, path)
-    Shell("seeded", ["2048"], feature_extractor_weights_path=path)
-    for name, tensor in shape.items():
-        if tensor.ndim > 1:
-            shape[name] = torch.randn(tensor.shape) * (2 / tensor[0].numel()) ** 0.5
-    torch.save(shape, path)
-    return path
+    return write_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
 @pytest.mark.slow

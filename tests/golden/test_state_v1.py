@@ -30,7 +30,7 @@ LATER = {
     "spoken_by",
     "further_languages",
     *(f"settings.lipsync.{name}{key}" for name in ("autoencoder", "audio_encoder") for key in ("", "_checkpoint")),
-    *(f"settings.lipsync.{name}" for name in ("steps", "guidance", "seed")),
+    *(f"settings.lipsync.{name}" for name in ("steps", "guidance", "seed", "noise")),
     *(f"request.{key}" for key in ("text", "voice", "language", "start_s", "end_s")),
     "settings.service",
     *(

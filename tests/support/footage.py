@@ -78,3 +78,39 @@ def side_by_side(source: Path) -> Callable[[np.ndarray[Any, Any]], Any]:
         return np.concatenate([image, cv2.resize(still, (image.shape[1], image.shape[0]))], axis=1)
 
     return beside
+
+
+def write_photograph(
+    target: Path,
+    image: np.ndarray[Any, Any],
+    speech: Path,
+    *,
+    centre: tuple[int, int],
+    scale: float,
+    begin_s: float = 0.0,
+) -> Path:
+    """Write three seconds of a photograph (RGB) under a camera that moves and comes near, with speech over it."""
+    width, height, frames = 320, 240, 75
+    with av.open(str(target), "w") as new, av.open(str(speech)) as spoken:
+        video, audio = new.add_stream("libx264", rate=25, options={"crf": "14"}), new.add_stream("aac", rate=16000)
+        video.width, video.height, video.pix_fmt, audio.layout = width, height, "yuv420p", "mono"
+        for number in range(frames):
+            part = number / frames
+            near = scale * (1 + 0.1 * part)
+            x, y = centre[0] + 6 * np.sin(2 * np.pi * part), centre[1]
+            place = np.array([[near, 0, width / 2 - near * x], [0, near, height / 2 - near * y]])
+            view = cv2.warpAffine(image, place, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            new.mux(video.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
+        new.mux(video.encode(None))
+        first, last = round(begin_s * 16000), round((begin_s + frames / 25) * 16000)
+        resampler, at = av.AudioResampler("fltp", "mono", 16000), 0
+        for decoded in spoken.decode(audio=0):
+            for block in resampler.resample(decoded):
+                samples = block.to_ndarray()[:, max(0, first - at) : max(0, last - at)]
+                if samples.size:
+                    heard = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
+                    heard.sample_rate, heard.pts = 16000, max(at, first) - first
+                    new.mux(audio.encode(heard))
+                at += block.samples
+        new.mux(audio.encode(None))
+    return target

@@ -31,6 +31,8 @@ EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 _LEFT_OUT = {"codeformer", "gradio", "reference", "s3", "s3fd"}
 """Extras that `dev` is without: their packages are of other terms, versions or displays, or it names what they have."""
 
+_FOR_DEVELOPERS = {"dev", "docs", "reference"}
+
 _PLAIN = """
 import sys
 for name in {absent!r}:
@@ -52,6 +54,19 @@ def test_developers_have_all_extras() -> None:
     """No test is skipped for want of an extra, but for those whose packages cannot stand beside the others."""
     (own,) = [one for one in map(Requirement, EXTRAS["dev"]) if one.name == "lipwise-ray"]
     assert own.extras == set(EXTRAS) - _LEFT_OUT - {"dev"}
+
+
+def test_the_page_of_installation_names_every_extra() -> None:
+    """Users find each in its table, and none that is not there."""
+    page = (ROOT / "docs" / "howto" / "install.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(EXTRAS) - _FOR_DEVELOPERS
+
+
+def test_the_extra_of_onnx_models_asks_for_what_is_there() -> None:
+    """Whoever asks for it gets the versions of the plain install, not others."""
+    assert set(EXTRAS["onnx"]) <= set(PROJECT["dependencies"])
+    assert {Requirement(one).name for one in EXTRAS["onnx"]} == {"onnx", "onnxruntime"}
 
 
 def test_the_plain_install_dubs(tmp_path: Path) -> None:

@@ -134,6 +134,21 @@ def test_settings_of_diffusion_count_where_it_draws(key: str) -> None:
     assert identity(model="latentsync_15")["lipsync"]["drawn_px"] == 256
 
 
+def test_noise_of_windows_counts_where_latentsync_draws() -> None:
+    """By shared noise its jobs keep the ids that they had; other models' ids have no word of it."""
+
+    def identity(**lipsync: Any) -> dict[str, Any]:
+        return resolve([("x", {"lipsync": lipsync})]).identity()
+
+    assert identity(noise="window") == identity()
+    told = identity(model="latentsync_16")
+    assert "noise" not in told["lipsync"]
+    assert identity(model="latentsync_16", noise="shared") == told
+    assert identity(model="latentsync_16", noise="window")["lipsync"]["noise"] == "window"
+    with pytest.raises(SettingsError, match=r"lipsync\.noise"):
+        resolve([("x", {"lipsync": {"noise": "own"}})])
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("steps", 0), ("steps", 501), ("guidance", 0.9), ("guidance", 11), ("seed", -1)]
 )

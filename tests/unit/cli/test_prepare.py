@@ -17,7 +17,7 @@ from lipwise_ray.training.clip_record import FaceMeasures
 from lipwise_ray.training.footage import Clip
 from lipwise_ray.training.prepare import SortedFace
 
-FACE = SortedFace("a/0", FaceMeasures(0, 0.0, 4.0, 100, 120.0, 8.0, 0.93, 5.0, 0.8), None, 0, None)
+FACE = SortedFace("a/0", FaceMeasures(0, 0.0, 4.0, 100, 120.0, 8.0, 0.93, 5.0, 0.8, 0.2), None, 0, None)
 
 
 def _clips(folder: Path, *sizes: int) -> list[Clip]:

@@ -79,6 +79,34 @@ def test_chunks_do_not_show(rate: str, overlap: int) -> None:
     assert _differing(whole, _render(Mixing(overlap), Span(0, FRAMES), rate, lambda _: [])) == [*range(FRAMES)]
 
 
+class Placed(Mixing):
+    """Draws a window by the number of its first frame, too."""
+
+    def __init__(self, first: int | None = None) -> None:
+        super().__init__()
+        self.first = first
+
+    def at(self, first: int) -> Placed:
+        return Placed(first)
+
+    def __call__(self, faces_bgr: Any, sounds: Any) -> Any:
+        assert self.first is not None
+        return (super().__call__(faces_bgr, sounds) + np.float32(self.first / 100)) % np.float32(1)
+
+
+@pytest.mark.parametrize("rate", ["25", "50"])
+def test_a_network_is_told_where_its_window_begins(rate: str) -> None:
+    """By frames of the output, in every chunk the same; the first window is told 0, and later ones draw otherwise."""
+    frames = Span(0, FRAMES)
+    whole = _render(Placed(), frames, rate)
+    parts = [frame for part in (Span(0, 13), Span(13, FRAMES)) for frame in _render(Placed(), part, rate)]
+    assert _differing(parts, whole) == []
+    apart = Mixing().frames.at(Fraction(rate)).apart
+    assert _differing(whole, _render(Mixing(), frames, rate)) == [
+        number for number in range(FRAMES) if number % apart or number >= 16 * apart
+    ]
+
+
 def test_windows_are_full_at_the_ends() -> None:
     """The last frame stands for those that the video does not have; with an overlap the first one does so, too."""
     model = Mixing()

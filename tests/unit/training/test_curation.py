@@ -18,7 +18,7 @@ from lipwise_ray.training.curation import CurationRules, make_rules, refusal, sh
 from lipwise_ray.training.footage import Clip
 from lipwise_ray.training.prepare import SortedFace, stills_of
 
-GOOD = FaceMeasures(0, 0.0, 4.0, 100, 120.0, 8.0, 0.93, 5.0, 0.8)
+GOOD = FaceMeasures(0, 0.0, 4.0, 100, 120.0, 8.0, 0.93, 5.0, 0.8, 0.2)
 IN_SYNC = SyncMeasures(0, 0.8, 0.3, is_steady=True)
 RULES = CurationRules()
 
@@ -36,6 +36,7 @@ def _code(face: FaceMeasures, sync: SyncMeasures | None = IN_SYNC, rules: Curati
         ({"size_px": 39.0}, "small_face", "39 pixels wide; 48 are needed"),
         ({"sharpness": 0.3}, "blurred_face", "its detail is 0.3"),
         ({"frames": 20}, "short_clip", "20 frames; 25 are needed"),
+        ({"mouth_change": 0.006}, "still_mouth", "its change is 0.006; 0.015 is needed"),
         ({"speech_share": 0.05}, "little_speech", "heard in 5% of it; 20% is needed"),
     ],
 )
