@@ -6,8 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
+from numbers import Rational
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -134,8 +135,13 @@ class AudioInfo:
     bits: int = 24
 
 
+def _exact(rational: Rational | None) -> Fraction | None:
+    """A number of FFmpeg's, None where it is unset: PyAV 19 has a class of its own for them, whose sums are rounded."""
+    return Fraction(rational) if rational else None
+
+
 def _start_s(stream: VideoStream | AudioStream) -> Fraction:
-    if stream.start_time is None or stream.time_base is None:
+    if stream.start_time is None or not stream.time_base:
         return Fraction(0)
     return stream.start_time * stream.time_base
 
@@ -204,11 +210,11 @@ def probe_video(
             codec=stream.codec_context.name,
             size=Size(frame.width, frame.height),
             pixel_format=frame.format.name,
-            time_base=cast("Fraction", stream.time_base),
-            average_rate=stream.average_rate or None,
-            guessed_rate=stream.guessed_rate or None,
+            time_base=Fraction(stream.time_base or 0),
+            average_rate=_exact(stream.average_rate),
+            guessed_rate=_exact(stream.guessed_rate),
             orientation=_orientation(frame),
-            sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+            sample_aspect_ratio=_exact(stream.sample_aspect_ratio) or Fraction(1),
             color=tags_of(frame),
             is_still=is_still,
             start_s=_start_s(stream),
