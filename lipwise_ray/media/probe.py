@@ -38,6 +38,7 @@ from lipwise_ray.storage.stream_choice import StreamChoice
 from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
     from av.audio.layout import AudioLayout
     from av.audio.stream import AudioStream
     from av.container import InputContainer
@@ -312,6 +313,11 @@ def _container_end_s(container: InputContainer) -> Fraction | None:
     return Fraction(start + container.duration, av.time_base)
 
 
+def _is_described(context: AudioCodecContext) -> bool:
+    """Tell whether a stream says of its samples what decoders need; of absurdly many channels FFmpeg 9 has none."""
+    return bool(context.sample_rate and context.layout.nb_channels and context.format)
+
+
 def probe_audio(path: Path, limits: LimitsSettings | None = None, choice: StreamChoice | None = None) -> AudioInfo:
     """Describe the audio stream of a file without decoding it.
 
@@ -329,8 +335,8 @@ def probe_audio(path: Path, limits: LimitsSettings | None = None, choice: Stream
         stream = chosen_stream(container.streams.audio, path, choice) if choice else audio_stream(container)
         if stream is None:
             refuse_unknown(container.streams.audio, path)
-        if stream is None or not (stream.codec_context.sample_rate and stream.codec_context.layout.nb_channels):
-            got = "has an audio stream without rate or channels"
+        if stream is None or not _is_described(stream.codec_context):
+            got = "has an audio stream without rate, channels or a format of its samples"
             if stream is None:
                 got = "has no audio stream" + (", only video" if container.streams.video else "")
             raise AudioError("no_audio", str(path), got=got, do='Set "audio" to a file with an audio stream')
