@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -34,6 +34,8 @@ _STILL_MAGIC = {
     b"MM\0*": "tiff_pipe",
 }
 _TEXT_BYTES = frozenset(range(9, 14)) | frozenset(range(32, 256))
+# PyAV 18 refuses texts that are no UTF-8 unless it is told otherwise; 19 has no such option, see `texts_of`.
+_TEXTS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}  # noqa: PLR2004
 _MOST_PIXELS = 1 << 27  # no decoder makes a larger image, whatever a stream says in its middle
 
 
@@ -72,8 +74,8 @@ def open_input(path: Path, *, keep_corrupt: bool = True, accelerator: HWAccel | 
             "r",
             format=_still_format(path),
             options=options,
-            metadata_errors="replace",
             hwaccel=accelerator,
+            **_TEXTS,
         )
     except PermissionError as error:
         raise MediaError("no_permission", where, got="permission denied", do="Change its permissions") from error
@@ -85,6 +87,22 @@ def open_input(path: Path, *, keep_corrupt: bool = True, accelerator: HWAccel | 
         if is_known(stream):
             stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
     return container
+
+
+def texts_of(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata that UTF-8 can hold: PyAV 19 hands on bytes that are no text as lone surrogates.
+
+    Args:
+        metadata: Tags of a container, a stream or a chapter.
+
+    Returns:
+        The same tags, with replacement characters for what is no text.
+    """
+    return {_text(name): _text(value) for name, value in metadata.items()}
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def is_known(stream: Stream) -> bool:

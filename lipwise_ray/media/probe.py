@@ -6,8 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
+from numbers import Rational
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -37,6 +38,7 @@ from lipwise_ray.storage.stream_choice import StreamChoice
 from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
     from av.audio.layout import AudioLayout
     from av.audio.stream import AudioStream
     from av.container import InputContainer
@@ -134,8 +136,13 @@ class AudioInfo:
     bits: int = 24
 
 
+def _exact(rational: Rational | None) -> Fraction | None:
+    """A number of FFmpeg's, None where it is unset: PyAV 19 has a class of its own for them, whose sums are rounded."""
+    return Fraction(rational) if rational else None
+
+
 def _start_s(stream: VideoStream | AudioStream) -> Fraction:
-    if stream.start_time is None or stream.time_base is None:
+    if stream.start_time is None or not stream.time_base:
         return Fraction(0)
     return stream.start_time * stream.time_base
 
@@ -204,11 +211,11 @@ def probe_video(
             codec=stream.codec_context.name,
             size=Size(frame.width, frame.height),
             pixel_format=frame.format.name,
-            time_base=cast("Fraction", stream.time_base),
-            average_rate=stream.average_rate or None,
-            guessed_rate=stream.guessed_rate or None,
+            time_base=Fraction(stream.time_base or 0),
+            average_rate=_exact(stream.average_rate),
+            guessed_rate=_exact(stream.guessed_rate),
             orientation=_orientation(frame),
-            sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+            sample_aspect_ratio=_exact(stream.sample_aspect_ratio) or Fraction(1),
             color=tags_of(frame),
             is_still=is_still,
             start_s=_start_s(stream),
@@ -306,6 +313,11 @@ def _container_end_s(container: InputContainer) -> Fraction | None:
     return Fraction(start + container.duration, av.time_base)
 
 
+def _is_described(context: AudioCodecContext) -> bool:
+    """Tell whether a stream says of its samples what decoders need; of absurdly many channels FFmpeg 9 has none."""
+    return bool(context.sample_rate and context.layout.nb_channels and context.format)
+
+
 def probe_audio(path: Path, limits: LimitsSettings | None = None, choice: StreamChoice | None = None) -> AudioInfo:
     """Describe the audio stream of a file without decoding it.
 
@@ -323,8 +335,8 @@ def probe_audio(path: Path, limits: LimitsSettings | None = None, choice: Stream
         stream = chosen_stream(container.streams.audio, path, choice) if choice else audio_stream(container)
         if stream is None:
             refuse_unknown(container.streams.audio, path)
-        if stream is None or not (stream.codec_context.sample_rate and stream.codec_context.layout.nb_channels):
-            got = "has an audio stream without rate or channels"
+        if stream is None or not _is_described(stream.codec_context):
+            got = "has an audio stream without rate, channels or a format of its samples"
             if stream is None:
                 got = "has no audio stream" + (", only video" if container.streams.video else "")
             raise AudioError("no_audio", str(path), got=got, do='Set "audio" to a file with an audio stream')

@@ -19,7 +19,7 @@ from av.stream import Disposition
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.chapters import Chapter, held_chapters
-from lipwise_ray.media.container import open_input, reading
+from lipwise_ray.media.container import open_input, reading, texts_of
 from lipwise_ray.media.edits import Edit, in_output
 from lipwise_ray.media.image_sequence import SERIES, WEBP_ANIMATION
 from lipwise_ray.media.language import container_language
@@ -296,8 +296,8 @@ class _Chooser:
         elif size_bytes + len(data) > _MOST_ATTACHED_BYTES:
             self._leave("attachments", stream, f"more than {_MOST_ATTACHED_BYTES >> 20} MiB of files")
         else:
-            name = stream.metadata.get("filename") or f"file-{stream.index}"
-            self._attached.append(Attached(name, stream.metadata.get("mimetype") or "application/octet-stream", data))
+            name, kind = map(texts_of(stream.metadata).get, ("filename", "mimetype"))
+            self._attached.append(Attached(name or f"file-{stream.index}", kind or "application/octet-stream", data))
 
     def _take_cover(self, stream: Stream) -> None:
         codec = stream.codec_context.name if cast("Any", stream.codec_context) is not None else ""
@@ -310,7 +310,7 @@ class _Chooser:
             self._leave("cover_art", stream, "it is empty")
             return
         usual, mimetype = _COVERS[codec]
-        name = stream.metadata.get("filename") or usual
+        name = texts_of(stream.metadata).get("filename") or usual
         context = cast("Any", stream.codec_context)
         self._attached.append(Attached(name, mimetype, bytes(packet), codec, (context.width, context.height)))
 
@@ -340,14 +340,14 @@ class _Chooser:
             base = Fraction(entry["time_base"] or 1)
             place = in_output(self._edits, entry["start"] * base, max(entry["end"], entry["start"] + 1) * base)
             if place is not None:
-                chapters.append(Chapter(*place, str(entry["metadata"].get("title", ""))))
+                chapters.append(Chapter(*place, texts_of(entry["metadata"]).get("title", "")))
         return held_chapters(chapters, self._container)
 
     def _tags(self, *, has_cover: bool) -> dict[str, str]:
         if "metadata" not in self._keep:
             return {}
         tags: dict[str, str] = {}
-        for name, value in self._source.metadata.items():
+        for name, value in texts_of(self._source.metadata).items():
             plain = name.lower()
             if plain in _FALSE_TAGS:
                 continue
@@ -362,7 +362,7 @@ class _Chooser:
     def _video_tags(self) -> dict[str, str]:
         kept = _tags_of(self._video, self._container) if "metadata" in self._keep else {}
         stated = [self._video.metadata, self._source.metadata, *(s.metadata for s in self._source.streams)]
-        texts = (value for tags in stated for name, value in tags.items() if name.lower() == "timecode")
+        texts = (value for tags in stated for name, value in texts_of(tags).items() if name.lower() == "timecode")
         text = next(texts, None)
         if text is None or "timecode" not in self._keep:
             return kept
@@ -383,7 +383,7 @@ class _Chooser:
 
 def _tags_of(stream: Stream, container: str) -> dict[str, str]:
     """Return a stream's title and language."""
-    metadata = {name.lower(): value for name, value in stream.metadata.items()}
+    metadata = {name.lower(): value for name, value in texts_of(stream.metadata).items()}
     title, language = metadata.get("title") or metadata.get("name"), metadata.get("language")
     tags = {"title": title} if title else {}
     if language and language != "und":
@@ -395,6 +395,6 @@ def _name_of(stream: Stream) -> str:
     """Return a stream's name for people: its number, codec, language and title."""
     context = cast("Any", stream.codec_context)
     codec = context.codec.canonical_name if context is not None else getattr(stream, "name", None)
-    metadata = {name.lower(): value for name, value in stream.metadata.items()}
+    metadata = {name.lower(): value for name, value in texts_of(stream.metadata).items()}
     facts = [codec, metadata.get("language"), metadata.get("title") or metadata.get("name")]
     return f"stream {stream.index}: " + ", ".join(fact for fact in facts if fact and fact != "und")

@@ -100,7 +100,7 @@ def first_frame_s(path: Path) -> Fraction:
     with reading(path), open_input(path) as container:
         stream = video_stream(container)
         frame = next(container.decode(stream), None) if stream is not None else None
-        if frame is None or frame.pts is None or frame.time_base is None:
+        if frame is None or frame.pts is None or not frame.time_base:
             raise MediaError("no_frames", str(path), got="holds no frame with a time")
         return frame.pts * frame.time_base
 
@@ -148,7 +148,8 @@ def _stamps(path: Path, begin_s: Fraction = Fraction(0), stop_s: Fraction | None
         for packet in container.demux(list(first.values())):
             if not packet.size or packet.pts is None:
                 continue
-            one = found.setdefault(packet.stream.type, _Stamps(packet.time_base, packet.pts, packet.pts, packet.pts))
+            fresh = _Stamps(Fraction(packet.time_base), packet.pts, packet.pts, packet.pts)
+            one = found.setdefault(packet.stream.type, fresh)
             one.least, one.most = min(one.least, packet.pts), max(one.most, packet.pts)
             if packet.is_keyframe:
                 one.least_key = packet.pts if one.least_key is None else min(one.least_key, packet.pts)

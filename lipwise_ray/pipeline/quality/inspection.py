@@ -19,7 +19,7 @@ from lipwise_ray.lipsync.mel import MEL_RATE_HZ, write_mel
 from lipwise_ray.lipsync.voice_activity import BY_LEVEL, SpeechDetector, runs, spoken, voiced
 from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.colours import HDR_TRANSFERS
-from lipwise_ray.media.container import open_input
+from lipwise_ray.media.container import open_input, texts_of
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.image_sequence import is_series, webp_size
 from lipwise_ray.media.index import FrameIndex, build_index
@@ -128,7 +128,7 @@ def _streams(path: Path) -> Iterator[Json]:
                 "type": stream.type,
                 "codec": stream.codec_context.name if stream.codec_context else None,
                 "seconds": round(float(seconds), 3) if seconds is not None else None,
-                "language": stream.metadata.get("language"),
+                "language": texts_of(stream.metadata).get("language"),
             }
 
 

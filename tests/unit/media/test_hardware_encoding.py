@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -26,6 +27,7 @@ from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.synth.clips import ClipSpec, codes, draw_frame
 from lipwise_ray.values import ColorTags, Size
 
+UNREADABLE = re.compile("Invalid argument|Operation not supported")  # as FFmpeg 8 says it, and as 9 does
 NO_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="shows a machine without a GPU")
 FRAMES = 70
 """More than x264 keeps."""
@@ -195,13 +197,13 @@ def test_an_encoder_that_fails_is_fed_otherwise_the_next_time(tmp_path: Path) ->
     with pytest.raises(av.error.FFmpegError):
         _written(tmp_path / "a.mkv", SPEC, encoding.feed(SPEC))
     assert encoding.feed(SPEC) is None
-    assert "Invalid argument" in encoding.problem("libx264", "yuv420p")
+    assert UNREADABLE.search(encoding.problem("libx264", "yuv420p"))
 
 
 BAD = {
     "colours": (_made(WrongSurfaces), "is another one than without"),
     "a failure": (_made(FailingSurfaces), "the device hangs"),
-    "the encoder": (_made(UnreadableSurfaces), "Invalid argument"),
+    "the encoder": (_made(UnreadableSurfaces), UNREADABLE.pattern),
 }
 
 
@@ -211,7 +213,7 @@ def test_surfaces_that_differ_are_not_used(name: str) -> None:
     make, reason = BAD[name]
     encoding = _encoding(make)
     assert encoding.feed(SPEC) is None
-    assert reason in encoding.problem("libx264", "yuv420p")
+    assert re.search(reason, encoding.problem("libx264", "yuv420p"))
 
 
 PLAIN = {

@@ -207,7 +207,7 @@ def test_an_index_at_the_front(tmp_path: Path) -> None:
     ("source", "codec", "out", "kept"),
     [
         ("s.m4a", "aac", "o.mp4", True),
-        ("s.m4a", "aac", "o.mkv", False),
+        ("s.m4a", "aac", "o.mkv", av.library_versions["libavformat"] >= (63,)),  # FFmpeg 9 notes the delay of AAC there
         ("s.wav", "pcm_s16le", "o.mov", True),
         ("s.wav", "pcm_s16le", "o.mkv", True),
         ("s.wav", "pcm_s16le", "o.mp4", False),

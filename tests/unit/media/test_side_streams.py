@@ -209,6 +209,18 @@ def test_a_late_clock_and_a_longer_sound(tmp_path):
     assert result["frames"] == 75
 
 
+def test_tags_that_are_no_text_go_along_readable(tmp_path):
+    """Bytes that are no UTF-8, as old tools wrote them, become a replacement character in the tags of the output."""
+    _source(tmp_path / "film.mov", "mov", "mov_text")
+    content = (tmp_path / "film.mov").read_bytes()
+    assert (content.count(b"The film"), content.count(b"Start")) == (1, 2)  # QuickTime and Nero each list chapters
+    (tmp_path / "film.mov").write_bytes(content.replace(b"The film", b"The f\xeelm").replace(b"Start", b"St\xe4rt"))
+    output, _ = _dubbed(tmp_path, tmp_path / "film.mov", "a.mkv")
+    with av.open(str(output)) as found:
+        assert found.metadata["title"] == "The f\ufffdlm"
+        assert [title for _, _, title in _chapters(found)] == ["St\ufffdrt", "End"]
+
+
 def test_what_is_not_to_be_kept_stays_away(tmp_path):
     """With `encode.keep` a file carries what it names, and nothing is listed that was not asked for."""
     _source(tmp_path / "film.mkv", "matroska", "subrip")
