@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from lipwise_ray.media.area_average import AreaAverage, area_weights, in_blocks
+from lipwise_ray.media.area_average import AreaAverage, area_weights
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array
 from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Size
@@ -253,7 +253,7 @@ def _averages(
     affine = np.frombuffer(to_stored, np.float64).reshape(2, 3)
     maps = {own: plane_map(affine, *own) for own in dict.fromkeys(shifts)}
     rows = np.concatenate(list(maps.values()))
-    weights = iter(in_blocks(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px)))
+    weights = iter(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px))
     return {own: AreaAverage(next(weights), next(weights)) for own in maps}
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.media.area_average import AreaAverage, BlockWeights, area_weights, in_blocks, repeated
+from lipwise_ray.media.area_average import AreaAverage, AreaWeights, area_weights, repeated
 from lipwise_ray.values import F64Array
 
 _FINER = 500
@@ -19,8 +19,8 @@ def _kernel(distance: F64Array) -> F64Array:
     return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
 
 
-def _weights(start: float, step: float, count: int) -> list[BlockWeights]:
-    return in_blocks(area_weights(np.array([start]), np.array([step]), count))
+def _weights(start: float, step: float, count: int) -> list[AreaWeights]:
+    return area_weights(np.array([start]), np.array([step]), count)
 
 
 def _numeric(rows: F64Array, start: float, step: float, count: int) -> F64Array:
