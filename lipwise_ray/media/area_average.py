@@ -6,6 +6,7 @@ the integral of that over its own step, so that no sample of the row is skipped 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -121,25 +122,30 @@ class AreaAverage:
     """
 
     def __init__(self, across: AreaWeights, down: AreaWeights) -> None:
+        self._samples = down.samples, across.samples
+        self._size = down.count, across.count
         self._across = across.blocks()
         self._down = down.blocks()
-        self._size = down.count, across.count
-        self._columns = across.samples
 
-    def __call__(self, plane: PixelArray) -> F32Array:
-        """Return the averages of a plane, not rounded, shape (averages down, averages across).
+    def __call__(self, planes: Sequence[PixelArray]) -> F32Array:
+        """Return the averages of planes, not rounded, shape (planes, averages down, averages across).
 
         Args:
-            plane: Samples, shape (H, W); past its edge the edge repeats.
+            planes: Samples of each, shape (H, W); past its edge the edge repeats.
         """
-        left = self._columns.start
-        rows = np.empty((self._size[0], self._columns.stop - left), np.float32)
+        rows, columns = self._samples
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        part = np.empty((len(planes), height, width), np.float32)
+        for own, plane in zip(part, planes, strict=True):
+            own[:] = repeated(plane, rows, columns)
+        lines = np.empty((len(planes), self._size[0], width), np.float32)
         for averages, samples, weights in self._down:
-            # Few rows at a time: they are used while they are at hand.
-            np.matmul(weights, repeated(plane, samples, self._columns).astype(np.float32), out=rows[averages])
-        whole = np.empty(self._size, np.float32)
+            np.matmul(weights, part[:, samples.start - rows.start : samples.stop - rows.start], out=lines[:, averages])
+        whole = np.empty((len(planes), *self._size), np.float32)
+        flat_lines, flat = lines.reshape(-1, width), whole.reshape(-1, self._size[1])  # one product for all planes
         for averages, samples, weights in self._across:
-            np.matmul(rows[:, samples.start - left : samples.stop - left], weights.T, out=whole[:, averages])
+            of_block = flat_lines[:, samples.start - columns.start : samples.stop - columns.start]
+            np.matmul(of_block, weights.T, out=flat[:, averages])
         return whole
 
 

@@ -235,8 +235,12 @@ def _upright(frame: VideoFrame, canvas: Canvas, to_stored: F64Array, size_px: in
     """Return the averages of a region's pixels in each of some planes, where it lies as the planes' rows do."""
     shifts = tuple(map(canvas.format.shifts, planes))
     averages = _averages(to_stored.tobytes(), size_px, shifts)
-    crops = [averages[own](plane_array(frame, plane)) for own, plane in zip(shifts, planes, strict=True)]
-    return [np.maximum(crop.T if to_stored[0, 0] == 0 else crop, 0) for crop in crops]
+    crops: list[PixelArray] = []
+    for own, average in averages.items():  # luma, then planes of colours, which are subsampled alike
+        alike = average([plane_array(frame, plane) for plane in planes if canvas.format.shifts(plane) == own])
+        np.maximum(alike, 0, out=alike)
+        crops.extend(alike.transpose(0, 2, 1) if to_stored[0, 0] == 0 else alike)
+    return crops
 
 
 @lru_cache(maxsize=32)
