@@ -17,11 +17,9 @@ from lipwise_ray.lipsync.texture import Smoothness
 from lipwise_ray.media.planes import FaceImage, Planes, View
 from lipwise_ray.media.region import Canvas
 
-_EVERY, _FLICKER_EVERY = 11, 23
-"""One output frame of so many is measured: its sharpness, and its flicker, for which two more are looked at. Codecs
-repeat their kinds of frames every 2, 3, 4 or 8, and key frames every few of those: with none of them these have a
-factor in common, so that all kinds are met in turn. Both faces' flicker rises and falls together, so that few tell how
-they differ: over 3 seconds of a real face to 2 % of it."""
+_EVERY = 11
+"""One output frame of so many is measured. Codecs repeat their kinds of frames every 2, 3, 4 or 8, and key frames every
+few of those: with none of them it has a factor in common, so that all kinds are met in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class LaidFace:
     @property
     def flicker_px(self) -> int:
         """Side of the image by which its flicker is measured; 0 where it is not."""
-        return SIDE_PX if self.job.number % _FLICKER_EVERY < FRAMES else 0
+        return SIDE_PX if self.job.number % _EVERY < FRAMES else 0
 
     @property
     def sharpness_px(self) -> int:

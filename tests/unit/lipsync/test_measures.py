@@ -81,6 +81,6 @@ def test_flicker_of_parts_adds_up_to_that_of_the_whole(cut: int) -> None:
         list(renderer.render(_jobs(boxes, start, stop)))
         found.append(renderer.measures.flicker)
     whole, *parts = found
-    assert sum(part.faces for part in parts) == whole.faces == 2 * 2
+    assert sum(part.faces for part in parts) == whole.faces == 2 * 4
     assert sum(part.dubbed for part in parts) == pytest.approx(whole.dubbed)
     assert sum(part.filmed for part in parts) == pytest.approx(whole.filmed)

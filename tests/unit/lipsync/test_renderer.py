@@ -269,16 +269,16 @@ def test_flicker_is_what_goes_back_and_forth(levels: float, more: float) -> None
     renderer = Renderer(Trembling(), CANVAS, HARD)
     assert len(list(renderer.render(jobs))) == 30
     flicker = renderer.measures.flicker
-    assert flicker.faces == 2
-    assert flicker.dubbed / 2 == pytest.approx(flicker.filmed / 2 + more * 219 / 255, abs=0.5)
+    assert flicker.faces == 3
+    assert flicker.dubbed / 3 == pytest.approx(flicker.filmed / 3 + more * 219 / 255, abs=0.5)
 
 
 def test_flicker_is_not_measured_over_jumps() -> None:
     """Where the source jumps, a face is missing or another is dubbed, frames are not compared."""
-    jumps = (_flat(100 + 100 * (n >= 24), source=n if n < 24 else n + 50, number=n) for n in range(30))
+    jumps = (_flat(100 + 100 * (n >= 12), source=n if n < 12 else n + 50, number=n) for n in range(30))
     renderer = Renderer(Passthrough(), CANVAS, HARD)
     list(renderer.render(jumps))
-    assert renderer.measures.flicker.faces == 1
+    assert renderer.measures.flicker.faces == 2
     assert renderer.measures.flicker.filmed < 0.5
     gaps = [_flat(120, source=n) for n in range(9)]
     gaps = [replace(job, targets=job.targets if n % 3 else ()) for n, job in enumerate(gaps)]
