@@ -42,8 +42,8 @@ _MARGIN_TURNED = 0.14
 """So far inside of the edge that begins where a typical head is in profile, but there: it tells little of the jaw."""
 
 _MOST_SHIFT = 0.2
-_BAND_STEP = 2
-_FEWEST_PIXELS = 40
+_BAND_STEP = 4
+_FEWEST_PIXELS = 10
 _SKIN = 0.15
 _STEADY = 0.5
 _LEANS = (1e-6, _STEADY, _STEADY)

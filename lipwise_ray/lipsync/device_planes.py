@@ -174,7 +174,7 @@ class DevicePlanes:
 
     def _averaged(self, frames: Sequence[VideoFrame], plane: int, maps: Sequence[F64Array], size_px: int) -> Tensor:
         rows = np.concatenate(maps)
-        weights = area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px)
+        weights = area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px, together=1)
         across, down = weights[::2], weights[1::2]
         rectangles = [
             _within(plane_array(frame, plane), y.samples, x.samples)
@@ -182,7 +182,7 @@ class DevicePlanes:
         ]
         source = self._copies.rectangles(frames, plane, rectangles)
         return sampling.averaged(
-            source, [(one.first, one.weights) for one in across], [(one.first, one.weights) for one in down]
+            source, [(one.first, one.weights[:, 0]) for one in across], [(one.first, one.weights[:, 0]) for one in down]
         )
 
     def _warped(

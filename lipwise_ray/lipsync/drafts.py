@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
@@ -99,5 +100,5 @@ def _goes_on(face: FaceDraft, other: FaceDraft, radius: int) -> bool:
     return (
         face.target.track == other.target.track
         and abs(face.job.source - other.job.source) <= radius
-        and (face is other or float(np.abs(face.sparse - other.sparse).mean()) < _MOST_CHANGE)
+        and (face is other or cv2.norm(face.sparse, other.sparse, cv2.NORM_L1) < _MOST_CHANGE * face.sparse.size)
     )

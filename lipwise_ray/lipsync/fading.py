@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.restoration import PatchPlace
@@ -38,8 +39,7 @@ class FilmedPart:
         Args:
             opacity: Of what it has become, below 1.
         """
-        mixed = self.filmed + np.float32(opacity) * (self.now.astype(np.float32) - self.filmed)
-        self.now[:] = np.rint(mixed).astype(self.now.dtype)
+        cv2.addWeighted(self.now, opacity, self.filmed, 1 - opacity, 0, dst=self.now)
 
 
 def copied(frame: VideoFrame, canvas: Canvas, patches: Sequence[PatchPlace]) -> list[FilmedPart]:

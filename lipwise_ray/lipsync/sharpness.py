@@ -53,7 +53,16 @@ def detail_of(luma: F32Array, region: BoolArray) -> Detail:
         luma: In levels of 255, shape (S, S).
         region: The same shape.
     """
-    fine = np.sort(np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _FINE_PX))[region])
+    return _detail(_fine(luma), region)
+
+
+def _fine(luma: F32Array) -> F32Array:
+    """Return the size of the fine detail of each pixel, shape (S, S)."""
+    return np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _FINE_PX))
+
+
+def _detail(fine_of_pixels: F32Array, region: BoolArray) -> Detail:
+    fine = np.sort(fine_of_pixels[region])
     middle = len(fine) // 2
     strongest, median = float(fine[int(_EDGES * len(fine)) :].mean()), float(fine[[~middle, middle]].mean())
     return Detail(math.sqrt(max(0.0, strongest**2 - (_NOISE_TO_EDGES * median) ** 2)), median)
@@ -122,7 +131,8 @@ class Sharpness:
         if regions is None:
             return
         mouth, around = regions
-        new, old, beside = detail_of(dubbed, mouth), detail_of(filmed, mouth), detail_of(filmed, around)
+        fine = _fine(filmed)
+        new, old, beside = detail_of(dubbed, mouth), _detail(fine, mouth), _detail(fine, around)
         self.dubbed += _log_ratio(new.edges, beside.edges)
         self.filmed += _log_ratio(old.edges, beside.edges)
         self.dubbed_texture += _log_ratio(new.texture, beside.texture)

@@ -46,97 +46,71 @@ _BLOCK = 16
 
 @dataclass(frozen=True, slots=True)
 class AreaWeights:
-    """Weights of the samples of a row for its averages: of each one's own few, all others are 0.
+    """Weights of the samples of a row for its averages, in blocks: samples that a block has no weights for have no say.
 
     Attributes:
-        first: Number of the first sample of each average, shape (averages,); it may be before the row.
-        weights: Of it and those after it, shape (averages, samples), float32; they sum up to 1.
+        count: Number of averages.
+        first: Number of the first sample of each block, shape (blocks,); it may be before the row.
+        spans: Number of samples of each block, the same shape.
+        weights: Of each average in each block, shape (blocks, averages, samples), float32; they sum up to 1. What
+            comes after the last average, and after a block's samples, is 0.
     """
 
+    count: int
     first: I64Array
+    spans: I64Array
     weights: F32Array
 
     @property
     def samples(self) -> slice:
         """Numbers of the samples that have weights; they may be before the row and after it."""
-        ends = int(self.first[0]), int(self.first[-1])
-        return slice(min(ends), max(ends) + self.weights.shape[1])
+        return slice(int(self.first.min()), int((self.first + self.spans).max()))
+
+    def blocks(self) -> list[tuple[slice, slice, F32Array]]:
+        """Return the averages of each block, its samples, and the weights of these."""
+        size = self.weights.shape[1]
+        starts = range(0, self.count, size)
+        return [
+            (slice(start, start + size), slice(first, first + span), own[: self.count - start, :span])
+            for start, first, span, own in zip(
+                starts, self.first.tolist(), self.spans.tolist(), self.weights, strict=True
+            )
+        ]
 
 
-@dataclass(frozen=True, slots=True)
-class BlockWeights:
-    """The same weights in blocks beside the diagonal, each for a product of matrices.
-
-    Attributes:
-        count: Number of averages.
-        samples: Numbers of the samples that have weights; they may be before the row and after it.
-        blocks: Averages of each, their samples counted from the first one of `samples`, and the weights of these.
-    """
-
-    count: int
-    samples: slice
-    blocks: list[tuple[slice, slice, F32Array]]
-
-
-def in_blocks(rows: Sequence[AreaWeights]) -> list[BlockWeights]:
-    """Return the weights of several rows of as many averages in blocks.
-
-    All are laid out at once: each is a few hundred numbers, and a call costs more than those.
-    """
-    samples = [row.samples for row in rows]
-    first = np.stack([row.first - part.start for row, part in zip(rows, samples, strict=True)])
-    weights = np.stack([row.weights for row in rows])
-    count, taps = weights.shape[1:]
-    tops = np.arange(0, count, _BLOCK)
-    ends = np.minimum(tops + _BLOCK, count) - 1
-    begin, stop = np.minimum(first[:, tops], first[:, ends]), np.maximum(first[:, tops], first[:, ends]) + taps
-    most = int((stop - begin).max())
-    dense: F32Array = np.zeros((len(rows), count, most), np.float32)
-    begins = np.arange(0, dense.size, most).reshape(first.shape) + first
-    begins -= np.repeat(begin, _BLOCK, axis=1)[:, :count]
-    dense.reshape(-1)[begins[..., None] + np.arange(taps)] = weights
-    found: list[BlockWeights] = []
-    for own, part, starts, stops in zip(dense, samples, begin.tolist(), stop.tolist(), strict=True):
-        parts = zip(tops.tolist(), starts, stops, strict=True)
-        blocks = [(slice(top, top + _BLOCK), slice(a, b), own[top : top + _BLOCK, : b - a]) for top, a, b in parts]
-        found.append(BlockWeights(count, part, blocks))
-    return found
-
-
-def area_weights(starts: F64Array, steps: F64Array, count: int) -> list[AreaWeights]:
+def area_weights(starts: F64Array, steps: F64Array, count: int, together: int = _BLOCK) -> list[AreaWeights]:
     """Return the weights of averages over equal steps, of several rows at once.
 
     Args:
         starts: Place of the first average's centre in each row, where samples are at whole numbers, shape (rows,).
         steps: Distance from average to average in it, and what each one covers; below 0 they go backwards.
         count: Number of averages of each row.
+        together: Averages a block.
     """
-    begin, step = starts[:, None], steps[:, None]
-    low = np.where(step > 0, begin, begin + step * (count - 1))
-    size = np.abs(step)
-    edges = low + size * (np.arange(count + 1) - 0.5)
+    edges = starts[:, None] + steps[:, None] * (np.arange(count + 1) - 0.5)
     second = np.floor(edges)
     after = edges - second
-    # Powers, shares and weights lie one after the other: steps over long rows are cheaper than over four numbers.
+    # Powers lie one after the other: steps over long rows are cheaper than over four numbers.
     powers = np.ones((len(_SHARES), *after.shape))
     powers[1] = after
     for power in range(2, len(_SHARES)):
         np.multiply(powers[power - 1], after, out=powers[power])
-    taps = (_SHARES.T @ powers.reshape(len(_SHARES), -1)).reshape(_TAPS, *after.shape)
-    whole = np.diff(second).astype(np.int64)
-    place = np.arange(int(whole.max()) + _TAPS)
-    weights = (place[:, None, None] < whole).astype(np.float64)
-    # What lies before an average's end lies in it, but for what lies before its begin.
-    ends = whole * whole.size + np.arange(whole.size).reshape(whole.shape)
-    for tap in range(_TAPS):
-        weights.reshape(-1)[ends + tap * whole.size] = taps[tap, :, 1:]
-    weights[:_TAPS] -= taps[..., :-1]
-    weights = np.moveaxis((weights / size).astype(np.float32), 0, 2)
-    first = second[:, :-1].astype(np.int64) - 1
-    return [
-        AreaWeights(one, own) if length > 0 else AreaWeights(one[::-1], own[::-1])
-        for one, own, length in zip(first, weights, steps, strict=True)
-    ]
+    shares = (_SHARES.T @ powers.reshape(len(_SHARES), -1)).reshape(_TAPS, *after.shape)
+    # Of every edge, the shares of a block's samples that lie before it; an average is what lies between two.
+    bounds = np.minimum(np.arange(0, count, together)[:, None] + np.arange(together + 1), count)
+    place = np.take(second.astype(np.int64) - 1, bounds, axis=1)
+    ends = place[..., 0], place[..., -1]
+    first = np.minimum(*ends)
+    spans = np.maximum(*ends) - first + _TAPS
+    place -= first[..., None]
+    samples = int(spans.max())
+    before = np.empty((*place.shape, samples), np.float32)
+    np.less(np.arange(samples), place[..., None], out=before)
+    place += np.arange(0, before.size, samples).reshape(place.shape)
+    before.reshape(-1)[place + np.arange(_TAPS)[:, None, None, None]] = np.take(shares, bounds, axis=2)
+    weights = before[:, :, 1:] - before[:, :, :-1]
+    weights /= steps.astype(np.float32)[:, None, None, None]
+    return [AreaWeights(count, *own) for own in zip(first, spans, weights, strict=True)]
 
 
 class AreaAverage:
@@ -147,25 +121,32 @@ class AreaAverage:
         down: Weights of its rows.
     """
 
-    def __init__(self, across: BlockWeights, down: BlockWeights) -> None:
-        self._across = across
-        self._down = down
+    def __init__(self, across: AreaWeights, down: AreaWeights) -> None:
+        self._samples = down.samples, across.samples
+        self._size = down.count, across.count
+        self._across = across.blocks()
+        self._down = down.blocks()
 
-    def __call__(self, plane: PixelArray) -> F32Array:
-        """Return the averages of a plane, not rounded, shape (averages down, averages across).
+    def __call__(self, planes: Sequence[PixelArray]) -> F32Array:
+        """Return the averages of planes, not rounded, shape (planes, averages down, averages across).
 
         Args:
-            plane: Samples, shape (H, W); past its edge the edge repeats.
+            planes: Samples of each, shape (H, W); past its edge the edge repeats.
         """
-        across, down = self._across, self._down
-        part = repeated(plane, down.samples, across.samples).astype(np.float32)
-        rows = np.empty((down.count, part.shape[1]), np.float32)
-        for averages, samples, weights in down.blocks:
-            np.matmul(weights, part[samples], out=rows[averages])
-        turned, columns = np.empty((across.count, down.count), np.float32), np.ascontiguousarray(rows.T)
-        for averages, samples, weights in across.blocks:
-            np.matmul(weights, columns[samples], out=turned[averages])
-        return np.ascontiguousarray(turned.T)
+        rows, columns = self._samples
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        part = np.empty((len(planes), height, width), np.float32)
+        for own, plane in zip(part, planes, strict=True):
+            own[:] = repeated(plane, rows, columns)
+        lines = np.empty((len(planes), self._size[0], width), np.float32)
+        for averages, samples, weights in self._down:
+            np.matmul(weights, part[:, samples.start - rows.start : samples.stop - rows.start], out=lines[:, averages])
+        whole = np.empty((len(planes), *self._size), np.float32)
+        flat_lines, flat = lines.reshape(-1, width), whole.reshape(-1, self._size[1])  # one product for all planes
+        for averages, samples, weights in self._across:
+            of_block = flat_lines[:, samples.start - columns.start : samples.stop - columns.start]
+            np.matmul(of_block, weights.T, out=flat[:, averages])
+        return whole
 
 
 def repeated(plane: PixelArray, rows: slice, columns: slice) -> PixelArray:

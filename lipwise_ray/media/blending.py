@@ -20,14 +20,14 @@ def blend(window: PixelArray, fresh: F32Array, alpha: F32Array, *, peak: float, 
         peak: The largest sample value.
         black: Sample of black, where luma is mixed as light adds up; None mixes samples as they are stored.
     """
-    old = window.astype(np.float32)
     # Each step writes over the one before: fresh memory for every one would cost more than the arithmetic.
     if black is None:
+        old = window.astype(np.float32)
         fresh -= old
         fresh *= alpha
         _store_sum(window, fresh, old, peak)
     else:
-        _store_sum(window, _mixed_light(old, fresh, alpha, black), black, peak)
+        _store_sum(window, _mixed_light(window, fresh, alpha, black), black, peak)
 
 
 def _store_sum(window: PixelArray, samples: F32Array, more: F32Array | float, peak: float) -> None:
@@ -46,15 +46,15 @@ def _store_sum(window: PixelArray, samples: F32Array, more: F32Array | float, pe
     cv2.add(samples, cast("F32Array", more), cast("U8Array", window), None, cv2.CV_8U if is_8bit else cv2.CV_16U)
 
 
-def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
+def _mixed_light(window: PixelArray, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
     """Mix luma in linear light, and return what it is above black, shape (H, W).
 
     A power of 2 is near to the transfer curves of video, and exact where alpha is 0. Samples below black stay what they
-    are. Both old and new samples are used up.
+    are. New samples are used up.
     """
-    old -= black
+    old = np.subtract(window, np.float32(black), dtype=np.float32)
     dark = None
-    if old.size and old.min() < 0:  # hardly a face has any
+    if window.size and window.min() < black:  # hardly a face has any
         dark = np.minimum(old, 0)
         np.maximum(old, 0, out=old)
     light = np.square(old, out=old)

@@ -73,7 +73,8 @@ def write_region(
         image_bgr, weight = shrunk(image_bgr, side), None if weight is None else shrunk(weight, side)
     size_px = image_bgr.shape[0]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
-    yuv = cv2.split(cv2.transform(image_bgr, np.column_stack([matrix, offset])))
+    yuv = cv2.transform(image_bgr, np.column_stack([matrix, offset]))
+    planes = np.ascontiguousarray(yuv.transpose(2, 0, 1), np.float32)
     peak = float((1 << canvas.format.bits) - 1)
     shifts = [canvas.format.shifts(plane) for plane in range(canvas.format.planes)]
     targets = [plane_array(frame, plane) for plane in range(canvas.format.planes)]
@@ -82,7 +83,7 @@ def write_region(
         seat = seats.get(own)
         if seat is None:
             continue
-        fresh = seat.grid.image(np.asarray(yuv[plane], np.float32), kernel)
+        fresh = seat.grid.image(planes[plane], kernel)
         if grain is not None and not plane:
             fresh = with_grain(fresh, seat.alpha, peak, grain, seat.top, seat.left)
         black = float(offset[0]) if linear_light and not plane else None

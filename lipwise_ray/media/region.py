@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from lipwise_ray.media.area_average import AreaAverage, area_weights, in_blocks
+from lipwise_ray.media.area_average import AreaAverage, area_weights
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array
 from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Size
@@ -235,8 +235,12 @@ def _upright(frame: VideoFrame, canvas: Canvas, to_stored: F64Array, size_px: in
     """Return the averages of a region's pixels in each of some planes, where it lies as the planes' rows do."""
     shifts = tuple(map(canvas.format.shifts, planes))
     averages = _averages(to_stored.tobytes(), size_px, shifts)
-    crops = [averages[own](plane_array(frame, plane)) for own, plane in zip(shifts, planes, strict=True)]
-    return [np.maximum(crop.T if to_stored[0, 0] == 0 else crop, 0) for crop in crops]
+    crops: list[PixelArray] = []
+    for own, average in averages.items():  # luma, then planes of colours, which are subsampled alike
+        alike = average([plane_array(frame, plane) for plane in planes if canvas.format.shifts(plane) == own])
+        np.maximum(alike, 0, out=alike)
+        crops.extend(alike.transpose(0, 2, 1) if to_stored[0, 0] == 0 else alike)
+    return crops
 
 
 @lru_cache(maxsize=32)
@@ -253,7 +257,7 @@ def _averages(
     affine = np.frombuffer(to_stored, np.float64).reshape(2, 3)
     maps = {own: plane_map(affine, *own) for own in dict.fromkeys(shifts)}
     rows = np.concatenate(list(maps.values()))
-    weights = iter(in_blocks(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px)))
+    weights = iter(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px))
     return {own: AreaAverage(next(weights), next(weights)) for own in maps}
 
 

@@ -38,7 +38,8 @@ def test_fading_mixes_all_that_was_laid_over(
     for plane in range(3):
         old, new = (plane_array(frame, plane).astype(np.float32) for frame in (filmed, dubbed))
         assert not np.array_equal(old, new)
-        assert np.array_equal(plane_array(faded, plane), np.rint(old + np.float32(0.3) * (new - old)))
+        # Half a level may be rounded either way; where both frames are alike nothing changes.
+        assert np.abs(plane_array(faded, plane) - (old + np.float32(0.3) * (new - old))).max() < 0.501
 
 
 def test_nothing_is_copied_where_a_patch_is_outside() -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.media.area_average import AreaAverage, BlockWeights, area_weights, in_blocks, repeated
+from lipwise_ray.media.area_average import AreaAverage, AreaWeights, area_weights, repeated
 from lipwise_ray.values import F64Array
 
 _FINER = 500
@@ -19,8 +19,8 @@ def _kernel(distance: F64Array) -> F64Array:
     return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
 
 
-def _weights(start: float, step: float, count: int) -> list[BlockWeights]:
-    return in_blocks(area_weights(np.array([start]), np.array([step]), count))
+def _weights(start: float, step: float, count: int) -> list[AreaWeights]:
+    return area_weights(np.array([start]), np.array([step]), count)
 
 
 def _numeric(rows: F64Array, start: float, step: float, count: int) -> F64Array:
@@ -36,7 +36,7 @@ def _numeric(rows: F64Array, start: float, step: float, count: int) -> F64Array:
 def test_averages_are_integrals_of_the_interpolated_row(start: float, step: float) -> None:
     """They equal a sum over hundreds of places a step, backwards too, and where the row has long ended."""
     plane = np.random.default_rng(1).integers(0, 256, (40, 120)).astype(np.uint8)
-    found = AreaAverage(*_weights(start, step, 24), *_weights(3.5, 2.5, 12))(plane)
+    found = AreaAverage(*_weights(start, step, 24), *_weights(3.5, 2.5, 12))([plane])[0]
     across = _numeric(plane.astype(np.float64), start, step, 24)
     expected = _numeric(across.T, 3.5, 2.5, 12).T
     assert np.abs(found - expected).max() < 0.01
@@ -49,7 +49,7 @@ def test_nothing_moves() -> None:
     for step in (1.7, 2.43, 3.9):
         for begin in (11.0, 11.31, 11.77):
             weights = 2 * _weights(begin, step, int(185 / step))
-            found = AreaAverage(*weights)(blob.astype(np.float32))
+            found = AreaAverage(*weights)([blob.astype(np.float32)])[0]
             places = begin + step * np.arange(len(found))
             for axis, centre in enumerate((113.3, 97.8)):
                 assert (found.sum(axis=axis) * places).sum() / found.sum() == pytest.approx(centre, abs=0.01)
@@ -62,7 +62,7 @@ def test_little_detail_is_lost(step: float) -> None:
         per_sample = 0.5 * share / step
         wave = 128 + 100 * np.sin(2 * np.pi * per_sample * np.arange(600) + 0.4)
         rows = np.tile(wave, (24, 1)).astype(np.float32)
-        found = AreaAverage(*_weights(60.2, step, 100), *_weights(8, 2, 3))(rows)
+        found = AreaAverage(*_weights(60.2, step, 100), *_weights(8, 2, 3))([rows])[0]
         places = 60.2 + step * np.arange(100)
         basis = np.exp(2j * np.pi * per_sample * places)
         left = 2 * abs(((found[1] - found[1].mean()) * basis.conj()).mean()) / 100
