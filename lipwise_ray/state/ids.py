@@ -12,8 +12,8 @@ from lipwise_ray.values import Json
 Identity: TypeAlias = Json
 """All facts that decide a result, as they are hashed into its id."""
 
-PIPELINE_VERSION = 9
-"""Raised when the same inputs and settings would give another result: 9 for faces laid over by rows and columns."""
+PIPELINE_VERSION = 10
+"""Raised when the same inputs and settings would give another result: 10 for light that is fitted to fewer pixels."""
 
 _SCORER_CHARACTERS = 12
 
