@@ -27,7 +27,7 @@ _VERDICTS = {
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Videos, audio files or images.", metavar="FILE")],
+    files: Annotated[list[str], typer.Argument(help="Videos, audio files or images.", metavar="FILE")],
     *,
     trust: Annotated[
         Path | None,

@@ -13,6 +13,7 @@ from lipwise_ray.credentials.native import read_credentials
 from lipwise_ray.credentials.native_process import FoundCredentials, NativeFailure
 from lipwise_ray.credentials.signer import is_installed
 from lipwise_ray.errors import SettingsError, os_reason
+from lipwise_ray.storage.address import is_local, shown
 
 CredentialsVerdict = Literal["valid", "changed", "invalid", "unsigned", "unreadable"]
 """``valid``: it is the file that was signed. ``changed``: its bytes are others. ``invalid``: the credentials themselves
@@ -22,6 +23,7 @@ _UNTRUSTED = "signingCredential.untrusted"
 _MISMATCHES = ("assertion.dataHash.mismatch", "assertion.bmffHash.mismatch", "assertion.boxesHash.mismatch")
 _ACTIONS = ("c2pa.actions.v2", "c2pa.actions")
 _MOST_CHARACTERS = 300
+_ELSEWHERE = "it is an address, and only files of this machine are read: download it first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +132,15 @@ def verify(file: str | Path, *, trust: str | Path | None = None) -> FileCredenti
         SettingsError: The extra `c2pa` is not installed, or `trust` cannot be used.
     """
     path, trusted = Path(file), None if trust is None else Path(trust)
+    address = "" if isinstance(file, Path) or is_local(file) else file
     if not is_installed():
         raise SettingsError(
             "no_c2pa", "verify", got="c2pa-python is not installed", do="`pip install 'lipwise-ray[c2pa]'`"
         )
     if trusted is not None:
         _check_trust(trusted)
-    if problem := _unreadable(path):
-        return FileCredentials(file=str(path), verdict="unreadable", problems=(problem,))
+    if problem := _ELSEWHERE if address else _unreadable(path):
+        return FileCredentials(file=shown(address) if address else str(path), verdict="unreadable", problems=(problem,))
     beside = (path.with_name(path.name + SIDE_CAR), path.with_suffix(SIDE_CAR))
     side_car = next((one for one in beside if one.is_file() and one != path), None)
     found = FoundCredentials() if is_beside(path) else read_credentials(path, None, trusted)

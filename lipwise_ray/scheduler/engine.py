@@ -11,6 +11,7 @@ from lipwise_ray.errors import (
     InputError,
     LipwiseError,
     SetupError,
+    SignerError,
     StorageError,
     is_of_the_disk,
     lost_its_device,
@@ -20,7 +21,12 @@ from lipwise_ray.scheduler.task import Blame, Failure, Lane, Task, TaskResult
 from lipwise_ray.scheduler.worker_protocol import Capabilities
 from lipwise_ray.state.shapes import WorkerMemory
 
-_BLAMES: dict[type[LipwiseError], Blame] = {InputError: "input", SetupError: "setup", StorageError: "storage"}
+_BLAMES: dict[type[LipwiseError], Blame] = {
+    InputError: "input",
+    SetupError: "setup",
+    StorageError: "storage",
+    SignerError: "signer",
+}
 
 INTERNAL, DEVICE_ERROR = "internal", "device_error"
 """Codes of failures after which nothing is known of the process: it may have caused them, and is not trusted again."""
