@@ -131,9 +131,8 @@ def _want_of_memory(error: Exception) -> LipwiseError | None:
     if not ran_out_of_memory(error):
         return None
     lines = str(error).splitlines() or [type(error).__name__]
-    got = f"ran out: {clipped(lines[0])}"
-    do = "What is done is kept: take a larger machine, fewer workers, or a smaller model, then run it again"
-    return SetupError("out_of_memory", "memory", got=got, do=do)
+    do = "What is done is kept: end other work or take a larger machine, then run it again"
+    return SetupError("out_of_memory", "memory", got=f"ran out: {clipped(lines[0])}", do=do)
 
 
 def main() -> None:
