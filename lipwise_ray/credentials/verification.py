@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -54,12 +54,14 @@ class SignedIngredient:
         relationship: ``parentOf`` for the one that was edited, ``componentOf`` for one that was put in.
         made_by: The program that signed its own credentials; empty where it had none.
         signed_by: Whoever signed them.
+        verdict: Whether it was still the file that they had signed when it was used.
     """
 
     title: str
     relationship: str
     made_by: str = ""
     signed_by: str = ""
+    verdict: CredentialsVerdict = "unsigned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +176,7 @@ def _verification(path: Path, side_car: Path | None, found: FoundCredentials | N
     signature = active.at("signature_info")
     return FileCredentials(
         file=str(path),
-        verdict="valid" if not is_bad else "changed" if any(code in _MISMATCHES for code in codes) else "invalid",
+        verdict=_verdict(codes, is_bad=is_bad),
         problems=tuple(dict.fromkeys(f"{one.text('explanation')} ({one.text('code')})" for one in failures)),
         signed_by=signature.text("common_name") or signature.text("issuer") or None,
         organisation=signature.text("issuer"),
@@ -188,6 +190,7 @@ def _verification(path: Path, side_car: Path | None, found: FoundCredentials | N
         models=tuple(
             UsedModel(one.text("role"), one.text("name"), one.text("sha256"), one.text("licence"))
             for one in facts.each("models")
+            if one.text("name")
         ),
         made_at=facts.text("made_at") or None,
         row=facts.text("row") or None,
@@ -246,7 +249,18 @@ def _ingredients(manifest: _Node, manifests: _Node) -> Iterator[SignedIngredient
         own = manifests.at(one.text("active_manifest"))
         signature = own.at("signature_info")
         signed_by = signature.text("common_name") or signature.text("issuer")
-        yield SignedIngredient(one.text("title"), one.text("relationship"), _generator(own), signed_by)
+        results = (one.at("validation_results").at("activeManifest").each("failure"), one.each("validation_status"))
+        codes = [failure.text("code") for failures in results for failure in failures]
+        codes = [code for code in codes if code != _UNTRUSTED]
+        verdict = _verdict(codes, is_bad=bool(codes)) if signed_by else "unsigned"
+        yield SignedIngredient(one.text("title"), one.text("relationship"), _generator(own), signed_by, verdict)
+
+
+def _verdict(codes: Collection[str], *, is_bad: bool) -> CredentialsVerdict:
+    """Return the verdict of failures by their codes, without those of trust."""
+    if not is_bad:
+        return "valid"
+    return "changed" if any(code in _MISMATCHES for code in codes) else "invalid"
 
 
 def _unreadable(path: Path) -> str:

@@ -138,6 +138,21 @@ def test_verify_says_who_made_what_of_what_and_with_what(tmp_path: Path, signer:
     assert str(tmp_path).encode() not in done.read_bytes()
 
 
+def test_a_source_that_was_changed_before_is_not_told_as_its_signers(tmp_path: Path, signer: Signer) -> None:
+    """What is made of it is valid, and says that somebody had changed it; one that was whole, or bare, is told so."""
+    _, source = _signed(tmp_path, "mov", signer)
+    data = bytearray(source.read_bytes())
+    data[data.index(b"mdat") + 100] ^= 1
+    (tmp_path / "changed.mov").write_bytes(data)
+    film = UsedMedia("film.mov", tmp_path / "changed.mov", "1" * 24, is_source=True)
+    whole = UsedMedia("whole.mov", source, "3" * 24, is_source=False)
+    bare = UsedMedia("bare.wav", _clip(tmp_path / "x.wav"), "2" * 24, is_source=False)
+    _, done = _signed(tmp_path, "mp4", signer, _claim(film, whole, bare))
+    found = verify(done)
+    assert found.verdict == "valid"
+    assert [one.verdict for one in found.ingredients] == ["changed", "valid", "unsigned"]
+
+
 def test_trust_is_what_the_reader_says_it_is(tmp_path: Path) -> None:
     """A certificate that descends from one of the list is trusted, another is not, and neither changes the verdict."""
     files, other = company(tmp_path / "a", name="Example Dubbing"), company(tmp_path / "b")
