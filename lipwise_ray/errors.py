@@ -126,7 +126,7 @@ class DisconnectedError(TransientError):
 
 
 class SignerError(TransientError):
-    """What signs finished files failed, or is away."""
+    """A key, command or service that signs finished files failed, or is away."""
 
 
 class StorageError(TransientError):
