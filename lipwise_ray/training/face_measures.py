@@ -5,16 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from lipwise_ray.faces.select import yaw_degrees
+from lipwise_ray.faces.select import usable_landmarks, yaw_degrees
 from lipwise_ray.faces.shape import plausibility
 from lipwise_ray.faces.tracks import Tracks
+from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.sharpness import detail_of, luma_of
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.pipeline.quality.sync_scores import RATE_HZ
 from lipwise_ray.training.clip_record import FaceMeasures
-from lipwise_ray.training.mouth_change import mouth_change
+from lipwise_ray.training.mouth_change import face_view, mouth_change
 from lipwise_ray.training.source_video import SourceVideo
 from lipwise_ray.values import BoolArray, F32Array, U8Array
 
@@ -93,18 +94,25 @@ def _looked_at(source: SourceVideo, tracks: Tracks, rows: slice, side: float) ->
     inside = np.zeros((px, px), np.bool_)
     inside[edge : px - edge, edge : px - edge] = True
     lumas: list[F32Array] = []
+    mouths: list[F32Array] = []
     stills: list[U8Array] = []
+    aspect = source.recipe.canvas.aspect
+    landmarks = usable_landmarks(tracks.landmarks[picked], tracks.box[picked])
+    roll = float(np.median([roll_degrees(one, aspect) for one in landmarks]))
     with VideoReader(source.info.path, source.info.stream_index, source.index) as reader:
-        for row, decoded in zip(picked, reader.read_order(int(n) for n in tracks.frame[picked]), strict=True):
+        decoded_frames = reader.read_order(int(n) for n in tracks.frame[picked])
+        for row, points, decoded in zip(picked, landmarks, decoded_frames, strict=True):
             frame = source.recipe.apply(decoded)
             crop = read_region(frame, source.recipe.canvas, box_to_shown(tracks.box[row], px), px)
             lumas.append(luma_of(crop))
+            level = face_view(tracks.box[row], points, px, roll, aspect)
+            mouths.append(luma_of(read_region(frame, source.recipe.canvas, level, px)))
             view = box_to_shown(_around(tracks.box[row]), _VIEW_PX)
             still = np.rint(read_region(frame, source.recipe.canvas, view, _VIEW_PX) * 255)
             stills.append(np.asarray(still, np.uint8))
     shown = stills[:: max(1, len(stills) // _SHOWN)][:_SHOWN]
     sharpness = float(np.median([detail_of(luma, inside).edges for luma in lumas]))
-    return sharpness, mouth_change(lumas), np.concatenate(shown, axis=1)
+    return sharpness, mouth_change(mouths), np.concatenate(shown, axis=1)
 
 
 def _around(box: F32Array) -> F32Array:

@@ -8,14 +8,36 @@ from itertools import permutations
 import cv2
 import numpy as np
 
-from lipwise_ray.values import F32Array
+from lipwise_ray.media.region import box_to_shown
+from lipwise_ray.values import F32Array, F64Array
 
 _PX, _REACH_PX = 64, 5
 _BLUR_PX = 1.5  # grain, and mouths that lie parts of a pixel apart, are no change
 
 _MOUTH = np.s_[40:59, 18:46]
 _AROUND = np.s_[40 - _REACH_PX : 59 + _REACH_PX, 18 - _REACH_PX : 46 + _REACH_PX]
-"""Place of a mouth in the box of a face, at 64 pixels, and where it is looked for in another frame: boxes shake."""
+"""Place of a mouth in `face_view`, at 64 pixels, and where it is looked for in another frame: boxes shake."""
+
+_DOWN = 49.5 / _PX - 0.5
+
+
+def face_view(box_xyxy: F32Array, landmarks: F32Array, px: int, roll_degrees: float, aspect: float) -> F64Array:
+    """Return the (2, 3) affine map from a square crop to a face, level and with its mouth where it is looked for.
+
+    A box alone does not say where the mouth of a head lies that is tilted to a side.
+
+    Args:
+        box_xyxy: Its box.
+        landmarks: Eyes, nose, corners of the mouth; shape (5, 2).
+        px: Side of the crop.
+        roll_degrees: Roll of the face, clockwise; one for all its frames, or its shaking would count as change.
+        aspect: Width of a shown pixel over its height.
+    """
+    half = (box_xyxy[2:] - box_xyxy[:2]).astype(np.float64) / 2
+    roll = np.radians(roll_degrees)
+    mouth = landmarks[3:].mean(axis=0, dtype=np.float64)
+    centre = mouth - 2 * half[1] * _DOWN * np.array([-np.sin(roll) / aspect, np.cos(roll)])
+    return box_to_shown(np.concatenate([centre - half, centre + half]), px, roll_degrees, aspect)
 
 
 def mouth_change(faces: Sequence[F32Array]) -> float:
@@ -26,7 +48,7 @@ def mouth_change(faces: Sequence[F32Array]) -> float:
     camera that moves.
 
     Args:
-        faces: Luma of a face in some frames, cut out by its box, shape (S, S) each.
+        faces: Luma of a face in some frames, by `face_view`, shape (S, S) each.
     """
     small = [
         cv2.GaussianBlur(

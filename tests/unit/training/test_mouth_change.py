@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.training.curation import CurationRules
-from lipwise_ray.training.mouth_change import mouth_change
+from lipwise_ray.training.mouth_change import face_view, mouth_change
 
 SIDE = 96
 
@@ -37,6 +37,29 @@ def test_a_photograph_has_a_still_mouth() -> None:
     assert mouth_change(shaken) < CurationRules().min_mouth_change
     assert mouth_change(lit) == pytest.approx(0, abs=1e-5)
     assert mouth_change([_face(opened) for opened in (2, 8, 14)]) > 4 * CurationRules().min_mouth_change
+
+
+@pytest.mark.parametrize("aspect", [1.0, 1.5])
+@pytest.mark.parametrize("roll", [-40.0, -20.0, 20.0, 40.0])
+def test_a_head_tilted_to_a_side_is_no_photograph(roll: float, aspect: float) -> None:
+    """The mouth of one that speaks changes as it does upright, and that of a photograph does not."""
+    points = np.array([[30, 38, 1], [66, 38, 1], [48, 56, 1], [36, 72, 1], [60, 72, 1]], np.float32)
+
+    def tilted(opened_px: int, degrees: float) -> Any:
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        turn = np.array([[cos / aspect, -sin / aspect], [sin, cos]])
+        to_image = np.column_stack([turn, np.array([100.0, 100.0]) - turn @ np.array([48.0, 48.0])])
+        image = cv2.warpAffine(_face(opened_px), to_image, (200, 200), borderMode=cv2.BORDER_REPLICATE)
+        landmarks = (points @ to_image.T).astype(np.float32)
+        half = np.array([SIDE / 2 / aspect, SIDE / 2])
+        box = np.concatenate([100 - half, 100 + half]).astype(np.float32)
+        view = face_view(box, landmarks, SIDE, degrees, aspect)
+        return cv2.warpAffine(image, view, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+    speaking = [mouth_change([tilted(opened, degrees) for opened in (2, 8, 14)]) for degrees in (0.0, roll)]
+    assert speaking[1] == pytest.approx(speaking[0], rel=0.2)
+    assert speaking[1] > 4 * CurationRules().min_mouth_change
+    assert mouth_change([tilted(3, roll)] * 3) == pytest.approx(0, abs=1e-4)
 
 
 def test_a_face_of_one_frame_does_not_change() -> None:
