@@ -157,11 +157,7 @@ def measured(arguments: dict[str, Any]) -> dict[str, Any]:
     loaded_s, random = time.perf_counter() - begin_s, np.random.default_rng(0)
     faces = random.random((lips.batch_faces, lips.size_px, lips.size_px, 3)).astype(np.float32)
     sounds = random.uniform(-1, 1, (lips.batch_faces, *lips.feature.shape)).astype(np.float32)
-    tells, wall_s, cpu_s = (
-        arguments["tells"],
-        [],
-        [],
-    )  # of several rounds the first, in which memory is taken, is not the least
+    wall_s, cpu_s = [], []  # of several rounds the first, in which memory is taken, is not the least
     with told_calls(_SLOW if arguments["tells"] else {}, partial(print, flush=True)):
         for _ in range(arguments["rounds"]):
             begin_s, cpu_begin_s = time.perf_counter(), time.process_time()
