@@ -21,6 +21,7 @@ _MEANING = (
     (errors.SetupError, "settings, weights or state: the run, or the row, does not start"),
     (errors.EngineError, "what runs the workers: the run stops, the same command goes on"),
     (errors.DisconnectedError, "the way to a cluster: its run may go on there, the same command finds it"),
+    (errors.SignerError, "what signs files: tried again, and by the same command once that works"),
     (errors.StorageError, "a disk or store: tried again"),
     (errors.TransientError, "tried again"),
 )

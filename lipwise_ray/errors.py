@@ -15,6 +15,7 @@
     └── TransientError        worth another attempt
         ├── EngineError       what runs the workers ended: the run stops in order
         ├── DisconnectedError a run on a cluster can no longer be seen; it may go on
+        ├── SignerError       what signs finished files failed, or is away
         ├── StorageError      the disk or store refused: full, gone, busy
         └── SegmentError      a segment, or a record of scanning, does not hold what it must
 
@@ -122,6 +123,10 @@ class EngineError(TransientError):
 
 class DisconnectedError(TransientError):
     """A run on a cluster can no longer be seen from here; it may go on there."""
+
+
+class SignerError(TransientError):
+    """A key, command or service that signs finished files failed, or is away."""
 
 
 class StorageError(TransientError):

@@ -11,7 +11,8 @@ from lipwise_ray.backends.devices import has_cuda, no_gpu_here
 from lipwise_ray.backends.own_memory import own_memory
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
 from lipwise_ray.cpu_quota import usable_cores
-from lipwise_ray.scheduler.engine import Outcome, WorkerSlot, failure_of
+from lipwise_ray.errors import SetupError, ran_out_of_memory
+from lipwise_ray.scheduler.engine import Outcome, WorkerSlot, failure_of, first_line
 from lipwise_ray.scheduler.task import Lane, Task
 from lipwise_ray.scheduler.worker_protocol import Capabilities
 from lipwise_ray.settings.model import EngineSettings
@@ -83,9 +84,17 @@ class InlineEngine:
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Load the models."""
-        if not stop():
+        if stop():
+            return
+        try:
             self.capabilities = [self._worker.prepare(prepare)]
             self._worker.load(prepare)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+            got = f"ran out while the models were loaded: {first_line(error)}"
+            do = "Take a larger machine or a smaller model; what is done is kept"
+            raise SetupError("worker_start", "memory", got=got, do=do) from error
 
     def want(self, backlog: Mapping[Lane, int]) -> None:
         """Do nothing: there is one worker."""

@@ -39,7 +39,7 @@ from lipwise_ray.cli import (
 )
 from lipwise_ray.cli.logs import LogLevel, log_from
 from lipwise_ray.cli.terminal import all_arrived, print_plainly, warn_plainly
-from lipwise_ray.errors import LipwiseError, SetupError
+from lipwise_ray.errors import LipwiseError, SetupError, ran_out_of_memory
 from lipwise_ray.exit_codes import ExitCode, of_error
 from lipwise_ray.settings.layers import clipped
 from lipwise_ray.storage.redact import redact
@@ -87,7 +87,7 @@ def top(
 
 app.command("init")(init.init)
 app.command("demo")(demo.demo)
-app.command("dub")(dub.dub)
+app.command("dub", cls=dub.DubCommand)(dub.dub)
 app.command("submit")(jobs.submit)
 app.command("serve")(serve.serve)
 app.command("validate")(checks.validate)
@@ -126,6 +126,15 @@ def _refused_place(error: Exception) -> LipwiseError | None:
     return SetupError("refused_place", clipped(where), got=(error.strerror or "").lower(), do="Check the path")
 
 
+def _want_of_memory(error: Exception) -> LipwiseError | None:
+    """Return the plain error for memory that ran out where no task had it, as while a model is loaded."""
+    if not ran_out_of_memory(error):
+        return None
+    lines = str(error).splitlines() or [type(error).__name__]
+    do = "What is done is kept: end other work or take a larger machine, then run it again"
+    return SetupError("out_of_memory", "memory", got=f"ran out: {clipped(lines[0])}", do=do)
+
+
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
     print_plainly()
@@ -149,7 +158,7 @@ def _run() -> int:
             return ExitCode.STOPPED
         return end.code if isinstance(end.code, int) else ExitCode.DONE
     except Exception as error:  # noqa: BLE001  # the last place where it can be told from rows that failed
-        if refused := _refused_place(error):
+        if refused := _refused_place(error) or _want_of_memory(error):
             typer.echo(redact(f"error: {refused}"), err=True)
             return ExitCode.CANNOT_START
         typer.echo(redact(traceback.format_exc()), err=True, nl=False)

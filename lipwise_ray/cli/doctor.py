@@ -147,7 +147,8 @@ def signing_line(settings: Settings) -> node_checks.NodeCheck:
     except LipwiseError as error:
         return not marking.is_needed, "signing", f"outputs are not signed: {error}"
     trust = ": self-made, on nobody's list of trusted ones" if signer.is_self_made else ""
-    return True, "signing", f"by {signer.name.name} ({signer.algorithm}{trust}), {signer.certificate}"
+    warning = f". {signer.warning}" if signer.warning else ""
+    return True, "signing", f"by {signer.name.name} ({signer.algorithm}{trust}), {signer.certificate}{warning}"
 
 
 def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.NodeCheck]:

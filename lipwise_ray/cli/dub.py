@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
 
 import lipwise_ray
 from lipwise_ray.cli import setup
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from lipwise_ray.state.row_outcome import RowOutcome
 
 _USAGE = "dub VIDEO AUDIO OUT, or dub VIDEO OUT --text TEXT"
+
+
+class DubCommand(TyperCommand):
+    """The command, whose usage line names each of its places: they are two or three by one argument."""
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+        """Return the words of the usage line behind the command's name."""
+        options, *_ = super().collect_usage_pieces(ctx)
+        return [options, "VIDEO", "AUDIO", "OUT"]
 
 
 def dub(

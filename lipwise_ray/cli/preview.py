@@ -53,11 +53,11 @@ def preview(
     from lipwise_ray.cli.progress import show
     from lipwise_ray.runs.preview import check_no_input, row_of, usual_state
     from lipwise_ray.runs.preview import preview as make
-    from lipwise_ray.storage.address import whole_path
+    from lipwise_ray.runs.run_inputs import local_file
 
     chosen = row_of(manifest, row, settings)
     if out is not None:
-        check_no_input(whole_path(str(out)), [manifest])
+        check_no_input(local_file(out), [manifest])
     with show(stop) as display:
         made = make(
             chosen,

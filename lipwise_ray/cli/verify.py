@@ -24,10 +24,11 @@ _VERDICTS = {
     "unsigned": "not signed",
     "unreadable": "cannot be read",
 }
+_WRONG = ("changed", "invalid")
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Videos, audio files or images.", metavar="FILE")],
+    files: Annotated[list[str], typer.Argument(help="Videos, audio files or images.", metavar="FILE")],
     *,
     trust: Annotated[
         Path | None,
@@ -70,6 +71,7 @@ def _lines(found: FileCredentials, *, has_list: bool) -> Iterator[str]:
         yield f"  action       {', '.join(part for part in parts if part)}"
     for one in found.ingredients:
         own = f", made with {one.made_by}, signed by {one.signed_by}" if one.signed_by else ""
+        own += f"; when it was used: {_VERDICTS[one.verdict]}" if one.verdict in _WRONG else ""
         yield f"  made of      {one.title} ({one.relationship}{own})"
     for one in found.models:
         licence = f", {one.licence}" if one.licence else ""

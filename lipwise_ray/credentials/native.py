@@ -23,7 +23,7 @@ from lipwise_ray.credentials.native_process import (
     SignRequest,
 )
 from lipwise_ray.credentials.signer import Signer
-from lipwise_ray.errors import TransientError
+from lipwise_ray.errors import SignerError
 from lipwise_ray.media.container import write_problem
 
 _LEAST_S, _BYTES_A_SECOND = 180, 4 << 20
@@ -48,7 +48,7 @@ def sign_file(file: Path, claim: Claim, signer: Signer, into: Path) -> None:
     Raises:
         OutputError: `into` cannot be written.
         StorageError: The disk is full, or refused.
-        TransientError: It was not signed: the key or the command failed, or the library did.
+        SignerError: It was not signed: the key or the command failed, or the library did.
     """
     beside = is_beside(file)
     request = SignRequest(
@@ -73,7 +73,7 @@ def sign_file(file: Path, claim: Claim, signer: Signer, into: Path) -> None:
         raise write_problem(into, OSError(failed.errno, failed.why))
     who = "the signer" if failed.is_of_signer else "c2pa"
     why = failed.why.removeprefix(_KIND)
-    raise TransientError("not_signed", claim.title, got=f"it was not signed: {who}: {why}", do=_AGAIN)
+    raise SignerError("not_signed", claim.title, got=f"it was not signed: {who}: {why}", do=_AGAIN)
 
 
 def read_credentials(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,7 @@ class Signer:
         authority: Address of a time-stamp authority; empty for none.
         name: Who it is, by its certificate.
         is_self_made: This program made the certificate.
+        warning: Of a key that others of this machine may read or replace; mostly empty.
     """
 
     certificate: str
@@ -40,6 +42,7 @@ class Signer:
     authority: str
     name: SignerName
     is_self_made: bool
+    warning: str = ""
 
 
 def is_installed() -> bool:
@@ -95,12 +98,26 @@ def signer_of(marking: MarkingSettings) -> Signer:
     return signer
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _openness(key: Path) -> str:
+    """Return a warning of a key that everybody on this machine may use; empty where it is none."""
+    try:
+        mode = stat.S_IMODE(key.stat().st_mode)
+    except OSError:
+        return ""
+    can = [word for bit, word in ((stat.S_IROTH, "read"), (stat.S_IWOTH, "replace")) if mode & bit]
+    if not can:
+        return ""
+    return (
+        f"marking.key: every user of this machine may {' and '.join(can)} {key} (mode {mode:04o}). Run chmod 600 on it"
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None  # whoever reads it says why
-    return found.st_mtime_ns, found.st_size
+    return found.st_mtime_ns, found.st_size, found.st_mode
 
 
 @lru_cache(_MOST_KNOWN)
@@ -116,6 +133,7 @@ def _signer(text: str, chain: Path, key: str, stamps: object) -> Signer:
         authority=marking.timestamp_authority or "",
         name=certificate.name_of(chain),
         is_self_made=marking.certificate is None,
+        warning=_openness(Path(key)) if key else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,6 +13,7 @@ from lipwise_ray.credentials.native import read_credentials
 from lipwise_ray.credentials.native_process import FoundCredentials, NativeFailure
 from lipwise_ray.credentials.signer import is_installed
 from lipwise_ray.errors import SettingsError, os_reason
+from lipwise_ray.storage.address import is_local, shown
 
 CredentialsVerdict = Literal["valid", "changed", "invalid", "unsigned", "unreadable"]
 """``valid``: it is the file that was signed. ``changed``: its bytes are others. ``invalid``: the credentials themselves
@@ -22,6 +23,7 @@ _UNTRUSTED = "signingCredential.untrusted"
 _MISMATCHES = ("assertion.dataHash.mismatch", "assertion.bmffHash.mismatch", "assertion.boxesHash.mismatch")
 _ACTIONS = ("c2pa.actions.v2", "c2pa.actions")
 _MOST_CHARACTERS = 300
+_ELSEWHERE = "it is an address, and only files of this machine are read: download it first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ class SignedIngredient:
         relationship: ``parentOf`` for the one that was edited, ``componentOf`` for one that was put in.
         made_by: The program that signed its own credentials; empty where it had none.
         signed_by: Whoever signed them.
+        verdict: Whether it was still the file that they had signed when it was used.
     """
 
     title: str
     relationship: str
     made_by: str = ""
     signed_by: str = ""
+    verdict: CredentialsVerdict = "unsigned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,14 +134,15 @@ def verify(file: str | Path, *, trust: str | Path | None = None) -> FileCredenti
         SettingsError: The extra `c2pa` is not installed, or `trust` cannot be used.
     """
     path, trusted = Path(file), None if trust is None else Path(trust)
+    address = "" if isinstance(file, Path) or is_local(file) else file
     if not is_installed():
         raise SettingsError(
             "no_c2pa", "verify", got="c2pa-python is not installed", do="`pip install 'lipwise-ray[c2pa]'`"
         )
     if trusted is not None:
         _check_trust(trusted)
-    if problem := _unreadable(path):
-        return FileCredentials(file=str(path), verdict="unreadable", problems=(problem,))
+    if problem := _ELSEWHERE if address else _unreadable(path):
+        return FileCredentials(file=shown(address) if address else str(path), verdict="unreadable", problems=(problem,))
     beside = (path.with_name(path.name + SIDE_CAR), path.with_suffix(SIDE_CAR))
     side_car = next((one for one in beside if one.is_file() and one != path), None)
     found = FoundCredentials() if is_beside(path) else read_credentials(path, None, trusted)
@@ -171,7 +176,7 @@ def _verification(path: Path, side_car: Path | None, found: FoundCredentials | N
     signature = active.at("signature_info")
     return FileCredentials(
         file=str(path),
-        verdict="valid" if not is_bad else "changed" if any(code in _MISMATCHES for code in codes) else "invalid",
+        verdict=_verdict(codes, is_bad=is_bad),
         problems=tuple(dict.fromkeys(f"{one.text('explanation')} ({one.text('code')})" for one in failures)),
         signed_by=signature.text("common_name") or signature.text("issuer") or None,
         organisation=signature.text("issuer"),
@@ -185,6 +190,7 @@ def _verification(path: Path, side_car: Path | None, found: FoundCredentials | N
         models=tuple(
             UsedModel(one.text("role"), one.text("name"), one.text("sha256"), one.text("licence"))
             for one in facts.each("models")
+            if one.text("name")
         ),
         made_at=facts.text("made_at") or None,
         row=facts.text("row") or None,
@@ -243,7 +249,18 @@ def _ingredients(manifest: _Node, manifests: _Node) -> Iterator[SignedIngredient
         own = manifests.at(one.text("active_manifest"))
         signature = own.at("signature_info")
         signed_by = signature.text("common_name") or signature.text("issuer")
-        yield SignedIngredient(one.text("title"), one.text("relationship"), _generator(own), signed_by)
+        results = (one.at("validation_results").at("activeManifest").each("failure"), one.each("validation_status"))
+        codes = [failure.text("code") for failures in results for failure in failures]
+        codes = [code for code in codes if code != _UNTRUSTED]
+        verdict = _verdict(codes, is_bad=bool(codes)) if signed_by else "unsigned"
+        yield SignedIngredient(one.text("title"), one.text("relationship"), _generator(own), signed_by, verdict)
+
+
+def _verdict(codes: Collection[str], *, is_bad: bool) -> CredentialsVerdict:
+    """Return the verdict of failures by their codes, without those of trust."""
+    if not is_bad:
+        return "valid"
+    return "changed" if any(code in _MISMATCHES for code in codes) else "invalid"
 
 
 def _unreadable(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -45,6 +46,8 @@ _BROKEN = (
 )
 """Errors that readers raise on files that are none of theirs."""
 _NAMED = re.compile(r"(?:names|GLOBAL) ([\w.]+)")
+_OTHER_PROTOCOL = "Detected pickle protocol"
+_TORCHS = 2  # protocol that torch.save writes
 _REASON = re.compile(r"WeightsUnpickler error:\s*(\S.*)")
 
 
@@ -150,7 +153,9 @@ def load_pickled(path: Path, *, with_settings: bool = False) -> object:
                 _check_size(archive, path)
                 if is_torchscript(archive):
                     return tensors_of(archive)
-        with torch.serialization.safe_globals(stand_ins()) if with_settings else nullcontext():
+        allowed = torch.serialization.safe_globals(stand_ins()) if with_settings else nullcontext()
+        with allowed, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=_OTHER_PROTOCOL)  # whether it loads is told below
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, *_BROKEN) as error:
         named = _NAMED.search(str(error))
@@ -166,7 +171,22 @@ def load_pickled(path: Path, *, with_settings: bool = False) -> object:
             raise WeightsError(
                 "other_network", str(path), got="an ONNX file, where a checkpoint for torch belongs", do=OTHER_DO
             ) from error
+        if protocol := _plain_protocol(path):
+            raise WeightsError(
+                "unreadable_weights",
+                str(path),
+                got=f"a plain pickle of protocol {protocol}, which torch.save does not write",
+                do="Where you trust it, load it with pickle and save its tensors by torch.save",
+            ) from error
         raise _unreadable(path, f"{path.stat().st_size} bytes that do not load ({_first_line(error)})") from error
+
+
+def _plain_protocol(path: Path) -> int:
+    """Return the protocol of a pickle that torch.save did not write; 0 for any other file."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    known = len(head) > 1 and head[:1] == pickle.PROTO and _TORCHS < head[1] <= pickle.HIGHEST_PROTOCOL
+    return head[1] if known else 0
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:

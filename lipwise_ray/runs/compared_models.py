@@ -13,6 +13,8 @@ from lipwise_ray.errors import SettingsError
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.runs.settings_source import Layer
 
+_OTHER_MODEL = "Give one of them a label: --models first=NAME,second=FILE"
+_OTHER_FOLDER = "Give one of them another label: --files first=FOLDER --files second=FOLDER"
 _LABEL = re.compile(r"[A-Za-z0-9_][\w.+-]{0,63}")
 _WEIGHTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".onnx"})
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -150,8 +152,10 @@ def check_columns(columns: Sequence[ModelColumn | FilesColumn]) -> None:
     labels = [column.label.lower() for column in columns]
     twin = next((label for label in labels if labels.count(label) > 1), None)
     if twin is not None:
-        do = "Give one of them a label: --models first=NAME,second=FILE"
-        raise SettingsError("bad_usage", "--models", got=f"two columns are called {twin}", do=do)
+        twins = [column for column in columns if column.label.lower() == twin]
+        is_of_files = all(isinstance(column, FilesColumn) for column in twins)
+        option, do = ("--files", _OTHER_FOLDER) if is_of_files else ("--models", _OTHER_MODEL)
+        raise SettingsError("bad_usage", option, got=f"two columns are called {twin}", do=do)
     if len(columns) < _FEWEST:
         do = "Name another model, or other tools' files with --files"
         raise SettingsError("bad_usage", "--models", got="one column, with nothing to compare it with", do=do)

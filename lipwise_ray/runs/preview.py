@@ -20,6 +20,7 @@ from lipwise_ray.media.image_sequence import is_series
 from lipwise_ray.media.join import CONTAINERS
 from lipwise_ray.media.picture import PICTURES, write_picture
 from lipwise_ray.models.role import NOTHING
+from lipwise_ray.pipeline.delivery.outputs import FileOutput
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.inputs.site_pieces import used_seconds
@@ -32,7 +33,7 @@ from lipwise_ray.runs.kept_previews import KeptPreviews, lend_faces
 from lipwise_ray.runs.load_settings import LoadedSettings, loaded
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.progress_events import Event, ProgressCallback, RowEnded, RunEnded, ignore, logged
-from lipwise_ray.runs.run_inputs import out_address, read_manifest, registry_of, state_address
+from lipwise_ray.runs.run_inputs import local_file, out_address, read_manifest, registry_of, state_address
 from lipwise_ray.runs.run_rows import RowsRunner, error_of
 from lipwise_ray.runs.single_row import single_row
 from lipwise_ray.settings.layers import preset_names
@@ -100,18 +101,20 @@ def preview(
     Raises:
         InputError: An input cannot be used, or the output ends before `at_s`.
         SetupError: Settings or weights are wrong.
+        SettingsError: `out` is an address.
         OutputError: `out` cannot be written.
         EngineError: It was stopped; the same call goes on.
         LipwiseError: It failed otherwise; ``code`` says why.
     """
     source = loaded(settings, None).with_assignments('engine.kind="inline"', 'engine.metrics_file=""')
-    target = whole_path(str(out)) if out is not None else None
+    target = local_file(out) if out is not None else None
     suffix = _picture_suffix(target, seconds)
     window = OutputWindow(_number(at_s, "--at"), 0.0 if suffix else _number(seconds, "--seconds"))
     kept = KeptPreviews(whole_path(str(cache)) if cache else Path.home() / ".cache" / "lipwise-ray" / "previews")
     asked = row if isinstance(row, Row) else _row_of_columns(row, source)
     if target is not None:
         check_no_input(target, asked.inputs)
+        _check_place(target)
     shown_row, notes = _as_shown(asked, source.for_row(asked), target if not suffix else None)
     making = _Making(kept, shown_row, source, window, models, suffix)
     found = kept.get(making.key, making.name)
@@ -352,6 +355,18 @@ def _alone(row: Row, out: str) -> Manifest:
     table.add(row.number, row.id, row.output, f"{out}/{row.output}", row, row.video)
     table.close_entry()
     return Manifest(row.id, "", table)
+
+
+def _check_place(target: Path) -> None:
+    """Find out before any work whether a preview can be put where it was asked for; no folder is made for it.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    if not target.parent.is_dir():
+        got = f"cannot be written: there is no folder {target.parent}"
+        raise OutputError("not_writable", str(target), got=got, do="Check the path")
+    FileOutput(target).check()
 
 
 def _delivered(file: Path, target: Path) -> Path:

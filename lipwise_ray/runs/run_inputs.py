@@ -82,6 +82,19 @@ def local_folder(out: str) -> Path:
     return Path(out)
 
 
+def local_file(out: str | Path) -> Path:
+    """Return the path, from the root on, of a file of this machine that is to be made.
+
+    Raises:
+        SettingsError: It is an address.
+        InputError: It leads nowhere.
+    """
+    told = str(out)
+    if not is_local(told) or _LOST_SLASH.match(told):
+        raise SettingsError("no_place", "--out", got=f"{shown(told)} is no file of this machine")
+    return whole_path(told)
+
+
 def _place(address: str, option: str) -> str:
     if is_local(address) and not _LOST_SLASH.match(address):
         whole_path(address)

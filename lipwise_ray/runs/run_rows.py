@@ -10,7 +10,7 @@ from pathlib import Path
 from lipwise_ray.backends.factory import engine_for, make_engine
 from lipwise_ray.backends.ray.early_ray import early_ray
 from lipwise_ray.backends.worker_config import WorkerConfig
-from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
+from lipwise_ray.errors import InputError, LipwiseError, SetupError, SignerError, StorageError
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
@@ -29,7 +29,7 @@ from lipwise_ray.state.row_outcome import RowOutcome
 from lipwise_ray.state.run_records import Request
 from lipwise_ray.state.store import open_store
 
-_KINDS = {"setup": SetupError, "storage": StorageError, "input": InputError}
+_KINDS = {"setup": SetupError, "storage": StorageError, "signer": SignerError, "input": InputError}
 
 
 @dataclass(frozen=True, slots=True)

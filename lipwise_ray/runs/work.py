@@ -112,7 +112,7 @@ class Dubbing:
     warn: Callable[[str], None] = print
     window: OutputWindow | None = None
     _told: set[str] = field(default_factory=set[str])
-    _folders: set[str | None] = field(default_factory=set["str | None"])
+    _signers: set[tuple[str | None, str | None]] = field(default_factory=set[tuple["str | None", "str | None"]])
 
     def __post_init__(self) -> None:
         self.out, self.state = normal(self.out), normal(self.state)
@@ -120,7 +120,7 @@ class Dubbing:
     def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
         """Return the checkpoints that dub a row, once its output can be signed where it has to be."""
         check_signing(settings.marking)
-        self._tell_of_unsigned(settings.marking)
+        self._tell_of_signing(settings.marking)
         return requirements.of(settings, row)
 
     def flow(
@@ -190,15 +190,17 @@ class Dubbing:
         """Return the part that decides the outcome of a row; its output is where its address leads by now."""
         return RowPart(_spec(row, settings, f"{self.out}/{row.output}"), checkpoints, run.device)
 
-    def _tell_of_unsigned(self, marking: MarkingSettings) -> None:
-        """Tell once why outputs will not be signed although what signs is installed; each result says so too."""
-        if marking.c2pa != "auto" or marking.is_needed or marking.folder in self._folders:
+    def _tell_of_signing(self, marking: MarkingSettings) -> None:
+        """Tell once of a key that is not safe, or why nothing is signed although what signs is installed."""
+        signer = (marking.folder, marking.key)
+        if marking.c2pa == "off" or signer in self._signers:
             return
-        self._folders.add(marking.folder)
+        self._signers.add(signer)
         if self.window is not None or not is_installed():
             return
         try:
-            signer_of(marking)
+            if warning := signer_of(marking).warning:
+                self._tell(warning)
         except SettingsError as error:
             self._tell(f"marking.c2pa = auto: outputs are not signed: {error}")
 

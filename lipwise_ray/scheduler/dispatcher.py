@@ -26,7 +26,7 @@ from lipwise_ray.scheduler.retry_policy import (
     spoils_its_process,
 )
 from lipwise_ray.scheduler.slot_choice import LaneWorkers, SlotChoice, no_worker_can
-from lipwise_ray.scheduler.task import Failure, Lane, Task
+from lipwise_ray.scheduler.task import OUTSIDE, Failure, Lane, Task
 from lipwise_ray.state import events, quarantine
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.shapes import LeaseRecord
@@ -359,7 +359,7 @@ class Dispatcher:
     def _quarantined(self, entry: Entry) -> Failure:
         """Write a task's dead letter and return the failure with which it is given up."""
         assert entry.last is not None  # a failure doomed it
-        if entry.last.blame == "storage":  # with room again the same command does it
+        if entry.last.blame in OUTSIDE:  # once that works the same command does it
             return entry.last
         letter = quarantine.write(self.store, dead_letter(entry.task, entry.history, self.store.address))
         self.meter.quarantined(entry.task.kind.name)

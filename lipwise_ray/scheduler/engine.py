@@ -11,6 +11,7 @@ from lipwise_ray.errors import (
     InputError,
     LipwiseError,
     SetupError,
+    SignerError,
     StorageError,
     is_of_the_disk,
     lost_its_device,
@@ -20,7 +21,12 @@ from lipwise_ray.scheduler.task import Blame, Failure, Lane, Task, TaskResult
 from lipwise_ray.scheduler.worker_protocol import Capabilities
 from lipwise_ray.state.shapes import WorkerMemory
 
-_BLAMES: dict[type[LipwiseError], Blame] = {InputError: "input", SetupError: "setup", StorageError: "storage"}
+_BLAMES: dict[type[LipwiseError], Blame] = {
+    InputError: "input",
+    SetupError: "setup",
+    StorageError: "storage",
+    SignerError: "signer",
+}
 
 INTERNAL, DEVICE_ERROR = "internal", "device_error"
 """Codes of failures after which nothing is known of the process: it may have caused them, and is not trusted again."""
@@ -171,9 +177,9 @@ def failure_of(error: BaseException) -> Failure:
         blame = fitting[0] if fitting else "application"
         return Failure(blame, error.code, str(error), detail)
     if ran_out_of_memory(error):
-        return Failure("memory", "out_of_memory", f"memory: ran out during the task: {_first_line(error)}", detail)
+        return Failure("memory", "out_of_memory", f"memory: ran out during the task: {first_line(error)}", detail)
     if lost_its_device(error):
-        return Failure("application", DEVICE_ERROR, f"GPU: failed during the task: {_first_line(error)}", detail)
+        return Failure("application", DEVICE_ERROR, f"GPU: failed during the task: {first_line(error)}", detail)
     if is_of_the_disk(error):
         return Failure("storage", "disk", f"disk: refused: {error}", detail)
     last = traceback.extract_tb(error.__traceback__)[-1:] if error.__traceback__ else []
@@ -181,5 +187,6 @@ def failure_of(error: BaseException) -> Failure:
     return Failure("application", INTERNAL, f"internal error: {type(error).__name__}: {error}{place}", detail)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's words, or its name where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -16,6 +16,7 @@ BUDGETS: dict[Blame, Budget] = {
     "setup": "none",
     "application": "application",
     "storage": "application",
+    "signer": "application",
     "crash": "application",
     "stalled": "application",
     "memory": "memory",

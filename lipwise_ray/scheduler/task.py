@@ -15,14 +15,19 @@ Lane = Literal["cpu", "gpu"]
 ALL_LANES: tuple[Lane, ...] = ("gpu", "cpu")
 _UNKNOWN = 1 << 62
 
-Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node"]
+Blame = Literal["input", "setup", "application", "storage", "signer", "crash", "stalled", "memory", "node"]
 """Party at fault.
 
 ``input`` the row's files; ``setup`` its settings or weights; ``application`` the code or its surroundings; ``storage``
-a disk or store that is full or refuses, whatever the task; ``crash`` a worker's process died on a living node;
-``stalled`` nothing moved until the deadline, and the worker was killed; ``memory`` the host or the GPU ran out of it;
-``node`` the machine is gone or about to go. A worker that does not start never had a task; its node answers for it.
+a disk or store that is full or refuses, whatever the task; ``signer`` what signs finished files; ``crash`` a worker's
+process died on a living node; ``stalled`` nothing moved until the deadline, and the worker was killed; ``memory`` the
+host or the GPU ran out of it; ``node`` the machine is gone or about to go. A worker that does not start never had a
+task; its node answers for it.
 """
+
+
+OUTSIDE: frozenset[Blame] = frozenset({"storage", "signer"})
+"""Those that no task is to blame for and no other way round helps: once they work the same command goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def test_a_side_car_that_could_not_be_put_there(folder: Path, name: str) -> None
     assert (refused.failed, refused.chunks_rendered) == (1, 0)
     assert f"{name}.c2pa" in str(refused.outcomes[0])
     assert "not_writable" in str(refused.outcomes[0])
-    assert run("retry", folder / "out.state", "--lift-only").returncode == 0
+    assert not (folder / "out.state" / "quarantine").exists()
     assert _dub(folder, SIGNED, rows=rows).failed == 0
     record = _results(folder)[ROW["id"]]["c2pa"]
     assert not record["signed"]
@@ -143,14 +143,14 @@ def test_where_nobody_can_sign_the_result_says_why(folder: Path) -> None:
 
 
 def test_a_command_that_does_not_sign_fails_its_row_and_nothing_is_delivered(folder: Path) -> None:
-    """Once something signs, and the row is out of quarantine, it goes on, and renders nothing anew."""
+    """Once something signs the same command goes on, and renders nothing anew: nothing is in quarantine."""
     files = company(folder / "company")
     chain = f'marking.certificate="{files.chain}"'
     failed = _dub(folder, SIGNED, chain, 'marking.sign_command=["false"]', rows=ROWS[:1])
     assert (failed.failed, failed.chunks_rendered) == (1, 1)
     assert "not_signed" in str(failed.outcomes[0])
     assert list((folder / "out").iterdir()) == []
-    assert run("retry", folder / "out.state", "--lift-only").returncode == 0
+    assert not (folder / "out.state" / "quarantine").exists()
     good = _dub(folder, SIGNED, chain, f'marking.key="{files.key}"', rows=ROWS[:1])
     assert (good.failed, good.chunks_rendered) == (0, 0)
 

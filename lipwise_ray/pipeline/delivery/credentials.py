@@ -11,7 +11,7 @@ from pathlib import Path
 from lipwise_ray.credentials.claim import SIDE_CAR, Claim, UsedMedia, UsedModel, is_beside
 from lipwise_ray.credentials.native import sign_file
 from lipwise_ray.credentials.signer import Signer, signer_of
-from lipwise_ray.errors import InputError, OutputError, SettingsError, StorageError, TransientError
+from lipwise_ray.errors import InputError, OutputError, SettingsError, SignerError, StorageError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.dubbing.job import JobSpec
@@ -148,7 +148,7 @@ def sign_delivery(
         SettingsError: It has to be signed, and cannot be: the extra, the certificate or the key is wrong.
         OutputError: It has to have a side-car, for which there is no place.
         StorageError: The disk is full, or refused.
-        TransientError: It has to be signed, and was not.
+        SignerError: It has to be signed, and was not.
     """
     marking = job.spec.settings.marking
     if marking.c2pa == "off" or job.spec.window is not None:  # a preview is not delivered
@@ -168,7 +168,7 @@ def sign_delivery(
         return SignedDelivery(_record(signer, side_car, sha256_of(into)), data)
     except StorageError:
         raise
-    except (SettingsError, OutputError, TransientError) as error:
+    except (SettingsError, OutputError, SignerError) as error:
         if marking.is_needed:
             raise
         return SignedDelivery(CredentialsRecord(signed=False, why=str(error)[:_MOST_CHARACTERS]))

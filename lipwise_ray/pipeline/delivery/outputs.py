@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from lipwise_ray.storage.scratch import scratch_file
 _SHOWN_BYTES = 80
 _USUAL_NAME_BYTES = 255
 _BLOCK_BYTES = 4 << 20
+_ROOT = 0
 
 
 class Output(Protocol):
@@ -87,6 +89,15 @@ def _longest_name(folder: Path) -> int:
         return _USUAL_NAME_BYTES
 
 
+def _is_kept_by_another(path: Path) -> bool:
+    """Tell whether a file lies in a sticky folder, such as /tmp, and neither is this user's."""
+    try:
+        owners, mode = {path.lstat().st_uid, path.parent.stat().st_uid}, path.parent.stat().st_mode
+    except OSError:
+        return False  # there is none, or nobody knows
+    return bool(mode & stat.S_ISVTX) and os.geteuid() not in {_ROOT, *owners}
+
+
 class FileOutput:
     """A file in a folder: made beside its place, and renamed."""
 
@@ -111,6 +122,15 @@ class FileOutput:
             )
         if path.is_dir():
             raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
+        if path.exists() and not path.is_file():  # whoever reads from a pipe or a device would lose it
+            raise OutputError("not_writable", str(path), got="is there, and is no file", do="Choose another name")
+        if _is_kept_by_another(path):
+            raise OutputError(
+                "not_writable",
+                str(path),
+                got="is another user's file, in a folder where only its owner may replace it",
+                do="Remove it, or choose another name",
+            )
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputError(
                 "not_writable",

@@ -10,7 +10,7 @@ from lipwise_ray.pipeline.flows.dub import RowFlow
 from lipwise_ray.pipeline.flows.task_kinds import SETTLE, SettleResult
 from lipwise_ray.pipeline.quality.gate import figures_of, is_undubbed_alone, judged, rank, verdict
 from lipwise_ray.scheduler.flow import Progress
-from lipwise_ray.scheduler.task import Failure, Task, TaskResult
+from lipwise_ray.scheduler.task import OUTSIDE, Failure, Task, TaskResult
 from lipwise_ray.settings.model import GateSettings
 from lipwise_ray.state.attempts import ACCEPTED
 from lipwise_ray.state.job_result import DubResult, FailedAttempt, MeasuredAttempt, RowFailure, VideoMeasures
@@ -119,7 +119,7 @@ class AttemptsFlow:
         if onward is not None:
             return self._go_on(onward)
         is_last = task.kind is SETTLE or self._at == 0 or self._flow.is_publishing
-        if is_last or failure.blame == "storage":
+        if is_last or failure.blame in OUTSIDE:
             return None
         return self._note_failure(RowFailure(code=failure.code, message=failure.message))
 

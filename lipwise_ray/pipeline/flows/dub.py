@@ -61,7 +61,7 @@ from lipwise_ray.pipeline.quality.sync_scores import score_needs, score_records_
 from lipwise_ray.roles.audio_encoder import AUDIO_ENCODER
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.scheduler.slot_choice import NO_WORKER_CAN
-from lipwise_ray.scheduler.task import Failure, Task, TaskResult
+from lipwise_ray.scheduler.task import OUTSIDE, Failure, Task, TaskResult
 from lipwise_ray.state.job_result import DubResult, VideoMeasures
 from lipwise_ray.values import Span
 
@@ -364,13 +364,13 @@ class RowFlow(SpokenRowTasks[DubResult]):
 
     def on_failure(self, task: Task, failure: Failure) -> list[Task] | None:
         """Go on without what can be done without, with original frames, or by the next way to do the job."""
-        if task.kind.optional and failure.blame not in ("setup", "storage"):
+        if task.kind.optional and failure.blame not in {"setup", *OUTSIDE}:
             return self._without(task)
-        if self.shows_originals and failure.blame not in ("input", "setup", "storage"):
+        if self.shows_originals and failure.blame not in {"input", "setup", *OUTSIDE}:
             instead = self._original(task)
             if instead is not None:
                 return [instead]
-        return self._speak_again(failure) if failure.blame == "storage" else self._next_way(task, failure.code)
+        return self._speak_again(failure) if failure.blame in OUTSIDE else self._next_way(task, failure.code)
 
     def _without(self, task: Task) -> list[Task]:
         """Return the tasks that follow one whose result is not needed."""

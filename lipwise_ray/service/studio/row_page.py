@@ -31,6 +31,7 @@ _AT_FAULT = {
     "setup": "Settings or checkpoints of this row.",
     "application": "The program, or what it runs on: the tasks below are in quarantine until the row is tried again.",
     "storage": "A disk or store that is full or refuses: retry once it has room.",
+    "signer": "What signs finished files: retry once it works.",
     "crash": "A worker's process that died, more often than it may.",
     "stalled": "A worker that stood still, more often than it may.",
     "memory": "Not enough memory of the machine or the GPU.",

@@ -162,6 +162,18 @@ def test_half_a_signer_is_no_setting(told: dict[str, object]) -> None:
         MarkingSettings.model_validate(told)
 
 
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, "may read"), (0o606, "may read and replace"), (0o640, "")])
+def test_a_key_that_everybody_may_read_is_told_of(tmp_path: Path, mode: int, warned: str) -> None:
+    """It signs all the same: secrets are often mounted so. Once its mode is put right nothing is said."""
+    files = company(tmp_path)
+    marking = MarkingSettings(certificate=str(files.chain), key=str(files.key))
+    files.key.chmod(mode)
+    warning = signer_of(marking).warning
+    assert (f"every user of this machine {warned} {files.key} (mode {mode:04o})" in warning) is bool(warned)
+    files.key.chmod(0o600)
+    assert signer_of(marking).warning == ""
+
+
 def test_a_command_that_is_not_there_is_found_before_any_work(tmp_path: Path) -> None:
     """Nothing is rendered for a signature that cannot come; a program of the search path is found there."""
     chain = str(company(tmp_path).chain)

@@ -19,7 +19,7 @@ from lipwise_ray.credentials.claim import SOURCE_TYPE, Claim, UsedMedia, UsedMod
 from lipwise_ray.credentials.native import sign_file
 from lipwise_ray.credentials.signer import Signer, signer_of
 from lipwise_ray.credentials.verification import FileCredentials, verify
-from lipwise_ray.errors import OutputError, SettingsError, TransientError
+from lipwise_ray.errors import OutputError, SettingsError, SignerError
 from lipwise_ray.settings.marking import MarkingSettings
 from lipwise_ray.storage.redact import redact
 from tests.support.signers import company
@@ -138,6 +138,21 @@ def test_verify_says_who_made_what_of_what_and_with_what(tmp_path: Path, signer:
     assert str(tmp_path).encode() not in done.read_bytes()
 
 
+def test_a_source_that_was_changed_before_is_not_told_as_its_signers(tmp_path: Path, signer: Signer) -> None:
+    """What is made of it is valid, and says that somebody had changed it; one that was whole, or bare, is told so."""
+    _, source = _signed(tmp_path, "mov", signer)
+    data = bytearray(source.read_bytes())
+    data[data.index(b"mdat") + 100] ^= 1
+    (tmp_path / "changed.mov").write_bytes(data)
+    film = UsedMedia("film.mov", tmp_path / "changed.mov", "1" * 24, is_source=True)
+    whole = UsedMedia("whole.mov", source, "3" * 24, is_source=False)
+    bare = UsedMedia("bare.wav", _clip(tmp_path / "x.wav"), "2" * 24, is_source=False)
+    _, done = _signed(tmp_path, "mp4", signer, _claim(film, whole, bare))
+    found = verify(done)
+    assert found.verdict == "valid"
+    assert [one.verdict for one in found.ingredients] == ["changed", "valid", "unsigned"]
+
+
 def test_trust_is_what_the_reader_says_it_is(tmp_path: Path) -> None:
     """A certificate that descends from one of the list is trusted, another is not, and neither changes the verdict."""
     files, other = company(tmp_path / "a", name="Example Dubbing"), company(tmp_path / "b")
@@ -173,7 +188,7 @@ def _not_signed(folder: Path, *command: str) -> str:
     files = company(folder / "company")
     signer = signer_of(MarkingSettings(certificate=str(files.chain), sign_command=command))
     into = folder / "out.wav"
-    with pytest.raises(TransientError) as raised:
+    with pytest.raises(SignerError) as raised:
         sign_file(_clip(folder / "a.wav"), _claim(), signer, into)
     assert raised.value.code == "not_signed"
     assert not into.exists()
@@ -198,7 +213,7 @@ def test_the_librarys_reason_is_whole_where_it_is_kept(tmp_path: Path) -> None:
     marking = MarkingSettings(
         certificate=str(files.chain), key=str(files.key), timestamp_authority="http://127.0.0.1:9/"
     )
-    with pytest.raises(TransientError) as raised:
+    with pytest.raises(SignerError) as raised:
         sign_file(_clip(tmp_path / "a.wav"), _claim(), signer_of(marking), tmp_path / "b.wav")
     assert redact(str(raised.value)) == str(raised.value)
 
@@ -215,7 +230,7 @@ def test_a_certificate_that_disappears_is_the_signers_fault(tmp_path: Path, gone
     files = company(tmp_path / "company")
     signer = signer_of(MarkingSettings(certificate=str(files.chain), key=str(files.key)))
     (files.chain if gone == "chain" else files.key).unlink()
-    with pytest.raises(TransientError, match=r"the signer: .*no such file"):
+    with pytest.raises(SignerError, match=r"the signer: .*no such file"):
         sign_file(_clip(tmp_path / "a.wav"), _claim(), signer, tmp_path / "b.wav")
 
 
@@ -255,6 +270,15 @@ def test_a_renamed_file_keeps_its_credentials(tmp_path: Path, name: str, signer:
     assert verify(done.rename(tmp_path / name)).verdict == "valid"
 
 
+@pytest.mark.parametrize("address", ["https://example.com/a.mp4", "s3://bucket/a.mp4", "http://u:secret@x.com/a.mp4"])
+def test_an_address_is_no_file_to_verify(address: str) -> None:
+    """It is told as what it is, without its password, and not as a path that is not there."""
+    found = verify(address)
+    assert found.verdict == "unreadable"
+    assert "only files of this machine are read" in found.problems[0]
+    assert "secret" not in found.file
+
+
 def test_a_named_pipe_is_no_file_to_verify(tmp_path: Path) -> None:
     """Nobody waits for somebody to write to it."""
     os.mkfifo(tmp_path / "pipe.mp4")
@@ -275,6 +299,6 @@ def test_a_file_that_c2pa_cannot_parse_is_not_signed(tmp_path: Path, signer: Sig
     """The library's words are told, and the file stays as it is."""
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video at all, whatever its name says")
-    with pytest.raises(TransientError, match="could not be parsed"):
+    with pytest.raises(SignerError, match="could not be parsed"):
         sign_file(bad, _claim(), signer, tmp_path / "b.mp4")
     assert not (tmp_path / "b.mp4").exists()

@@ -101,6 +101,15 @@ def test_a_download_that_was_cut_off_is_refused(*, legacy: bool, tmp_path: Path)
         load_state_dict(path)
 
 
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_a_plain_pickle_is_told_as_one(protocol: int, tmp_path: Path) -> None:
+    """Not as a download that was cut off, and without torch's own warning, which asks for reports to its makers."""
+    path = tmp_path / "w.pth"
+    path.write_bytes(pickle.dumps({"state_dict": {"layer": [1.0, 2.0]}}, protocol=protocol))
+    with pytest.raises(WeightsError, match=rf"a plain pickle of protocol {protocol}, which torch.save does not write"):
+        load_state_dict(path)
+
+
 def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     """A pickle that would call a function is refused and the function is not called."""
     flag = tmp_path / "called"

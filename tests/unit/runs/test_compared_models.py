@@ -38,6 +38,13 @@ def test_columns_that_cannot_be_told_apart_are_refused() -> None:
         check_columns(model_columns("wav2lip"))
 
 
+def test_twins_of_files_are_told_of_the_option_that_names_them(tmp_path: Path) -> None:
+    """And not of that for models."""
+    twins = files_columns([f"echo={tmp_path}", f"Echo={tmp_path}"])
+    with pytest.raises(SettingsError, match=r"--files: two columns are called echo.*--files first=FOLDER"):
+        check_columns([*model_columns("wav2lip"), *twins])
+
+
 def test_other_tools_files_are_found_by_output_or_id(tmp_path: Path) -> None:
     """Named as the output, after it with another ending, or after the row."""
     for name in ("de/one.mp4", "two.webm", "row-3.mov"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lipwise_ray
-from lipwise_ray.errors import ManifestError, OutputError
+from lipwise_ray.errors import ManifestError, OutputError, SettingsError
 from lipwise_ray.runs.kept_previews import KeptPreviews, lend_faces
 from lipwise_ray.runs.preview import check_no_input, preview, row_of
 from lipwise_ray.state.store import LocalStore
@@ -46,6 +46,26 @@ def test_a_preview_takes_the_place_of_no_input(tmp_path: Path) -> None:
         with pytest.raises(OutputError):
             check_no_input(frames / "f.0001.png", [str(video)])
     check_no_input(tmp_path / "old.mp4", [str(tmp_path / "v.mp4"), str(frames), "s3://bucket/old.mp4"])
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/a.mp4", "s3:/bucket/a.mp4", "https://example.com/a.mp4"])
+def test_a_preview_is_a_file_of_this_machine(address: str) -> None:
+    """An address is told as one before any work, also where a path has lost one of its slashes."""
+    with pytest.raises(SettingsError, match="is no file of this machine"):
+        preview({"video": "v.mp4", "audio": "s.wav"}, out=address)
+
+
+def test_a_place_that_cannot_be_written_is_found_before_any_work(tmp_path: Path) -> None:
+    """Nothing is rendered in vain, and no folder is made for a mistyped path."""
+    row = {"video": str(tmp_path / "v.mp4"), "audio": str(tmp_path / "s.wav"), "faces": "box:0,9,0,9"}
+    for path in (tmp_path / "v.mp4", tmp_path / "s.wav"):
+        path.write_bytes(b"no media, which nobody comes to read")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(OutputError, match="there is no folder"):
+        preview(row, out=tmp_path / "no" / "p.mp4", cache=tmp_path / "cache")
+    with pytest.raises(OutputError, match="is no file"):
+        preview(row, out=tmp_path / "pipe.mp4", cache=tmp_path / "cache")
+    assert not (tmp_path / "no").exists()
 
 
 def test_what_is_kept_is_found_until_room_is_needed(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_tenant_that_comes_later_does_not_take_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("blame", "attempts"), [("application", 3), ("crash", 3), ("storage", 3), ("input", 1), ("setup", 1)]
+    ("blame", "attempts"), [("application", 3), ("crash", 3), ("storage", 3), ("signer", 3), ("input", 1), ("setup", 1)]
 )
 def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
     """Errors of the code are tried again, errors of the input are not; the ledger has every attempt."""

@@ -182,7 +182,7 @@ def test_marks_against_a_node_fade() -> None:
     assert not known.avoided(601.5)
 
 
-BLAMES: list[Blame] = ["input", "setup", "application", "storage", "crash", "stalled", "memory", "node"]
+BLAMES: list[Blame] = ["input", "setup", "application", "storage", "signer", "crash", "stalled", "memory", "node"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(BLAMES), st.integers(0, 2), st.booleans(), st.booleans()), max_size=60))
@@ -194,7 +194,7 @@ def test_any_history_of_failures_ends(failures: list[tuple[Blame, int, bool, boo
         attempts += 1
         failure = Failure(blame, INTERNAL if is_internal else "code", "m")
         retry = decide_retry(record, failure, Place("one", str(worker), fresh=is_excused), budgets)
-        if is_excused and blame in ("application", "storage", "memory") and record.excuse(blame, budgets):
+        if is_excused and blame in ("application", "storage", "signer", "memory") and record.excuse(blame, budgets):
             continue
         if retry is None:
             break
