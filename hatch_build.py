@@ -11,6 +11,7 @@ from typing import Any
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _REPOSITORY = re.compile(
+    r"(?!https?://[^/]*:(?!443/)\d+/)"  # the page that others open may be at another port
     r"(?:(?:https?|ssh)://(?:[^/]*@)?|[\w.-]+@)"  # https://user:token@, ssh://git@, git@
     r"(?P<host>(?:[a-z0-9-]+\.)+(?P<last>[a-z]{2,}))(?::\d+)?"
     r"[/:](?P<path>(?:[\w.-]+/)+[\w.-]+?)(?:\.git)?/?"

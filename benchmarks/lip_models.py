@@ -2,12 +2,17 @@
 
     python -m benchmarks.lip_models [--models "wav2lip,musetalk 1.5"] [--rounds 3] [--steps 1]
         [--formats bfloat16] [--device cuda] [--quick]
+    python -m benchmarks.lip_models --memory 1,10 [--models "latentsync 1.6"]
 
 Each is loaded as a worker loads it, in a process of its own, from files that are written first: MuseTalk's have 3.9 GB,
 LatentSync's 5.6 GB, and they take as much memory. LatentSync draws 16 faces in 20 steps, which take minutes on a CPU:
 there it is measured once, by one step, and its line says so; what ``--steps 2`` takes more is what each further one
-does. ``--quick`` has small networks of the same layouts and small faces, and proves the script. `benchmarks/gpu.sh`
-prints frames a second of whole dubs at 720p besides.
+does. Calls of its networks are printed as they end.
+
+``--memory`` dubs videos of so many minutes instead, each in a process of its own, and prints the peak memory of each
+and how much more that of the last takes: by small networks and faces, for it is growth with the length that is looked
+for. ``--quick`` has small networks of the same layouts, and proves the script. `benchmarks/gpu.sh` prints frames a
+second of whole dubs at 720p besides.
 """
 
 # pyright: basic
@@ -21,7 +26,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +37,8 @@ import torch
 from torch import nn
 
 from benchmarks.fresh_process import in_child
+from benchmarks.network_calls import told_calls
+from benchmarks.pipeline import dub, tell_peaks
 from lipwise_ray.nets.diffusion.autoencoder import AUTOENCODER_CHANNELS, ImageAutoencoder
 from lipwise_ray.nets.diffusion.unet import LATENTSYNC_UNET, MUSETALK_UNET, LatentUNet, UNetShape
 from lipwise_ray.nets.wav2lip import Wav2Lip
@@ -41,6 +48,8 @@ from lipwise_ray.settings.lipsync import LipsyncSettings
 _MIB = 1 << 20
 _SMALL = (32, 32, 32, 32)
 _SMALL_WIDTH = 0.125
+_SMALL_PX, _SMALL_HEIGHT = 64, 90
+_SLOW = {"LatentUNet": "U-Net", "_ImageEncoder": "encoder", "_ImageDecoder": "decoder"}
 
 
 class Write(Protocol):
@@ -149,11 +158,12 @@ def measured(arguments: dict[str, Any]) -> dict[str, Any]:
     faces = random.random((lips.batch_faces, lips.size_px, lips.size_px, 3)).astype(np.float32)
     sounds = random.uniform(-1, 1, (lips.batch_faces, *lips.feature.shape)).astype(np.float32)
     wall_s, cpu_s = [], []  # of several rounds the first, in which memory is taken, is not the least
-    for _ in range(arguments["rounds"]):
-        begin_s, cpu_begin_s = time.perf_counter(), time.process_time()
-        lips(faces, sounds)
-        wall_s.append((time.perf_counter() - begin_s) / len(faces))
-        cpu_s.append((time.process_time() - cpu_begin_s) / len(faces))
+    with told_calls(_SLOW if arguments["tells"] else {}, partial(print, flush=True)):
+        for _ in range(arguments["rounds"]):
+            begin_s, cpu_begin_s = time.perf_counter(), time.process_time()
+            lips(faces, sounds)
+            wall_s.append((time.perf_counter() - begin_s) / len(faces))
+            cpu_s.append((time.process_time() - cpu_begin_s) / len(faces))
     return {
         "size_px": lips.size_px,
         "batch": lips.batch_faces,
@@ -179,7 +189,8 @@ def lines(name: str, settings: dict[str, Any], options: argparse.Namespace) -> I
     if options.formats:
         formats = options.formats.split(",")
     for precision in formats[:1] if name.endswith("onnx") else formats:
-        asked = {"device": options.device, "rounds": rounds, "quick": options.quick}
+        tells = options.device == "cpu" and MODELS[name].has_steps and not options.quick
+        asked = {"device": options.device, "rounds": rounds, "quick": options.quick, "tells": tells}
         found = in_child(measured, {**asked, "settings": settings, "precision": precision})
         memory = f", {found['device_mib']:.0f} MiB of the GPU" if options.device == "cuda" else ""
         yield (
@@ -187,6 +198,27 @@ def lines(name: str, settings: dict[str, Any], options: argparse.Namespace) -> I
             f"a face ({found['cpu_s']:.4f} CPU-s), loaded in {found['loaded_s']:.1f} s, "
             f"{found['peak_mib']:.0f} MiB in all{memory}{by_steps}"
         )
+
+
+def dub_small_faces(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Dub one manifest inline, by latent models of small crops: the networks are of any size, and no file tells it."""
+    from lipwise_ray.lipsync import musetalk
+    from lipwise_ray.roles import lipsync
+
+    musetalk.MUSETALK_PX = _SMALL_PX
+    for network in lipsync.LATENTSYNC:
+        lipsync.LATENTSYNC[network] = _SMALL_PX
+    return dub(arguments)
+
+
+def tell_memory(name: str, minutes: Sequence[float], folder: Path) -> None:
+    """Print the peak memory of dubs of several lengths by a model of small networks."""
+    settings = in_child(written, {"model": name, "folder": folder, "quick": True})
+    print(f"{name}, small networks, images of {_SMALL_HEIGHT} lines", flush=True)
+    if MODELS[name].has_steps:
+        settings["guidance"] = 1.0  # in half the time
+    sets = ['engine.kind="inline"', f"engine.threads_per_worker={os.cpu_count()}", *assignments(settings)]
+    tell_peaks(folder, minutes, sets, _SMALL_HEIGHT, dub_small_faces)
 
 
 def assignments(settings: Mapping[str, Any]) -> list[str]:
@@ -203,10 +235,16 @@ def main() -> None:
     parser.add_argument("--formats", help="number formats; those that the machine has if left out")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--quick", action="store_true", help="small networks")
+    parser.add_argument("--memory", metavar="MINUTES", help="lengths of videos to be dubbed instead, as 1,10")
     options = parser.parse_args()
     names = options.models.split(",")
     if unknown := [name for name in names if name not in MODELS]:
         parser.error(f"no such model: {', '.join(unknown)}; there are {', '.join(MODELS)}")
+    if options.memory:
+        for name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                tell_memory(name, [float(one) for one in options.memory.split(",")], Path(folder))
+        return
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, least of {options.rounds}", flush=True)
     for name in names:
         with tempfile.TemporaryDirectory() as folder:

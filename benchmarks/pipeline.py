@@ -17,6 +17,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,37 @@ def dub(arguments: dict[str, Any]) -> dict[str, Any]:
         "result": row.record,
         "chunks": report.chunks_rendered,
     }
+
+
+def tell_peaks(
+    folder: Path,
+    minutes: Sequence[float],
+    sets: Sequence[str],
+    height: int = HEIGHT,
+    run: Callable[[dict[str, Any]], dict[str, Any]] = dub,
+) -> None:
+    """Dub videos of several lengths, each in a process of its own, and print the peak memory of each and their ratio.
+
+    Args:
+        folder: Videos and results are written there.
+        minutes: Their lengths, the first of which the last is compared with.
+        sets: Settings.
+        height: Of their images.
+        run: Dubs one manifest, see `dub`.
+    """
+    peaks: list[float] = []
+    for length in minutes:
+        arguments = {
+            "folder": folder,
+            "manifest": make_inputs(folder, f"long{length:g}", length * 60, height),
+            "state": f"state-long{length:g}",
+            "set": [*sets, 'encode.preset="ultrafast"'],
+        }
+        found = in_child(run, arguments)
+        peaks.append(found["peak_mib"])
+        print(f"peak memory, {length:g} min of video: {found['peak_mib']:.0f} MiB", flush=True)
+    if len(peaks) > 1:
+        print(f"peak memory, {minutes[-1]:g} min over {minutes[0]:g} min: {peaks[-1] / peaks[0] - 1:+.1%}", flush=True)
 
 
 def scan(arguments: dict[str, Any]) -> float:
@@ -191,22 +223,7 @@ def main() -> None:
         if cut > whole:  # a clip of a second has one chunk either way
             overhead_ms = 1000 * (cut_s - whole_s) / (cut - whole)
             print(f"driver and chunk overhead: {overhead_ms:.0f} ms a chunk ({cut} chunks against {whole})")
-        peaks = []
-        for minutes in (1,) if options.quick else (1, 10):
-            long_manifest = make_inputs(folder, f"long{minutes}", minutes * 60)
-            found = in_child(
-                dub,
-                {
-                    "folder": folder,
-                    "manifest": long_manifest,
-                    "state": f"state-long{minutes}",
-                    "set": [*base, 'encode.preset="ultrafast"'],
-                },
-            )
-            peaks.append(found["peak_mib"])
-            print(f"peak memory, {minutes} min of video: {found['peak_mib']:.0f} MiB")
-        if len(peaks) > 1:
-            print(f"peak memory, 10 min over 1 min: {peaks[1] / peaks[0] - 1:+.1%}")
+        tell_peaks(folder, (1,) if options.quick else (1, 10), base)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def validate(
             json.dumps({"manifest": manifest, "good_rows": good, "bad_rows": bad, "missing_checkpoints": lacking})
         )
     else:
-        missing = f", checkpoints that cannot be used: {lacking}" if lacking else ""
+        missing = f", checkpoints or settings that cannot be used: {lacking}" if lacking else ""
         typer.echo(f"{manifest}: {good} good rows, {bad} bad rows{missing}")
     raise typer.Exit(ExitCode.ROWS_FAILED if bad else ExitCode.CANNOT_START if lacking else ExitCode.DONE)
 

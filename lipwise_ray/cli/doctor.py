@@ -16,7 +16,7 @@ import typer
 
 import lipwise_ray
 from lipwise_ray.cli import cluster, node_checks, setup
-from lipwise_ray.errors import LipwiseError
+from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_web
@@ -247,7 +247,7 @@ def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
     from lipwise_ray.runs.run_inputs import registry_of
     from lipwise_ray.runs.validation import NotedRequirements
 
-    requirements = NotedRequirements(registry_of(settings, setup.models_folder()))
+    requirements = NotedRequirements(registry_of(settings, setup.models_folder()), settings)
     # Whoever names an engine of texts that has networks has texts.
     script = Script("text") if settings.tts.engine in TTS.networks else None
     try:
@@ -256,7 +256,7 @@ def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
         yield False, "settings", str(error)
         return
     lacking = requirements.taken()
-    yield from ((False, "weights", str(error)) for error in lacking)
+    yield from ((False, "settings" if isinstance(error, SettingsError) else "weights", str(error)) for error in lacking)
     installed = dict.fromkeys(one.name for one in needed if one.sha256)
     if installed:
         yield True, "weights", ", ".join(installed)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lipwise_ray.errors import WeightsError
+from lipwise_ray.nets.onnx_layout import is_onnx
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -165,6 +166,10 @@ def load_pickled(path: Path, *, with_settings: bool = False) -> object:
                 got=f"holds a pickle that names {named[1]}, which is not run",
                 must="only tensors, numbers and text are loaded",
                 do="Where you trust it, load it with torch and save its state_dict() anew",
+            ) from error
+        if is_onnx(path):
+            raise WeightsError(
+                "other_network", str(path), got="an ONNX file, where a checkpoint for torch belongs", do=OTHER_DO
             ) from error
         if protocol := _plain_protocol(path):
             raise WeightsError(

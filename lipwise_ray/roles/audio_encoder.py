@@ -55,5 +55,4 @@ AUDIO_ENCODER = ModelRole(
     order=2,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, _: hears_states(settings),
-    is_preloaded=False,
 )

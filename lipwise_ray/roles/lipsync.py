@@ -148,9 +148,10 @@ def _required(settings: Settings, machines: Machines) -> Requirement:
 
     Raises:
         SettingsError: They ask for something that the model does not bear.
+        WeightsError: The registry knows no model of that name, which decides the network also of a file.
     """
-    del machines
     lipsync, hears_mel = settings.lipsync, not hears_states(settings)
+    machines.installed(lipsync.model)
     is_file_onnx = lipsync.checkpoint is not None and is_onnx(whole_path(lipsync.checkpoint))
     is_in_onnx = hears_mel and (is_file_onnx if lipsync.checkpoint is not None else lipsync.model in ONNX_MODELS)
     if lipsync.strength != 1 and not hears_mel:

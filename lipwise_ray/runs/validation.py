@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
-from lipwise_ray.errors import InputError, LipwiseError, blamed_on_file
+from lipwise_ray.errors import InputError, LipwiseError, SettingsError, WeightsError, blamed_on_file
 from lipwise_ray.faces.tracks import read_tracks
 from lipwise_ray.media.index import check_packets
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.models.role import Wanted
+from lipwise_ray.models.role import ModelRole, Wanted
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds, used_seconds
 from lipwise_ray.pipeline.manifest.background import background_file
@@ -73,14 +75,14 @@ class Validation:
         self._source = source
         self._media = media
         self._work = Dubbing(out, state, warn=lambda _: None)
-        self._requirements = NotedRequirements(registry)
+        self._requirements = NotedRequirements(registry, source.for_run())
         self._known = lru_cache(_MOST_KNOWN_FILES)(self._problem_of)
         self.bad = 0
         """Rows that cannot be done whatever is installed, of those that were looked at."""
         self.warnings: list[str] = []
         """Warnings of rows that can be done, and may not become what somebody expects; each says where."""
         self.lacking = 0
-        """Checkpoints that cannot be used."""
+        """Checkpoints that cannot be used, and settings of the run that its models do not bear."""
 
     def findings(self) -> Iterator[Finding]:
         """Yield the findings row by row; missing checkpoints come last, each once."""
@@ -172,10 +174,17 @@ def _sounds_of(row: Row) -> list[str | None]:
 
 
 class NotedRequirements(ModelRequirements):
-    """Goes on where a checkpoint cannot be used, and notes why, so that all of them are told of."""
+    """Goes on where a checkpoint cannot be used, and notes why, so that all of them are told of.
 
-    def __init__(self, registry: Registry) -> None:
+    Args:
+        registry: Where named ones are.
+        settings: Those of rows without settings of their own. What their models do not bear is noted too, to be told
+            once, and not once a row.
+    """
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
         super().__init__(registry, gpu=False)
+        self._settings = settings
         self._noted: dict[str, LipwiseError] = {}
 
     def taken(self) -> list[LipwiseError]:
@@ -185,9 +194,27 @@ class NotedRequirements(ModelRequirements):
         self._noted.clear()
         return noted
 
+    def for_role(self, role: ModelRole[Any], settings: Settings) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that settings ask for in a role, a stand-in where its model does not bear them.
+
+        Raises:
+            SettingsError: It does not bear settings of the row's own.
+        """
+        try:
+            return super().for_role(role, settings)
+        except (SettingsError, WeightsError) as error:
+            section = attrgetter(role.setting.partition(".")[0])
+            if isinstance(error, SettingsError) and section(settings) != section(self._settings):
+                raise
+            return (self._noting(error, Wanted(role.name, role.networks)),)
+
     def _get(self, wanted: Wanted) -> Checkpoint:
         try:
             return super()._get(wanted)
         except LipwiseError as error:
-            self._noted.setdefault(str(error), error)
-            return Checkpoint(wanted.name, wanted.networks[0], Path(wanted.name), "")
+            return self._noting(error, wanted)
+
+    def _noting(self, error: LipwiseError, wanted: Wanted) -> Checkpoint:
+        """Note an error, and return a stand-in for the checkpoint."""
+        self._noted.setdefault(str(error), error)
+        return Checkpoint(wanted.name, wanted.networks[0], Path(wanted.name), "")

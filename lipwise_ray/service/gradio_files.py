@@ -68,13 +68,14 @@ class GradioFiles:
 
 
 def _forms(place: str) -> set[bytes]:
-    """Return a path as JSON, addresses, JSON or text in a page, and headers write it."""
+    """Return a path as JSON, Python, addresses, JSON or text in a page, and headers write it."""
     from jinja2.utils import htmlsafe_json_dumps
 
     known = {
         place,
         json.dumps(place)[1:-1],
         json.dumps(place, ensure_ascii=False)[1:-1],
+        repr(place)[1:-1],
         str(htmlsafe_json_dumps(place))[1:-1],
         html.escape(place),
         quote(place, safe="/"),

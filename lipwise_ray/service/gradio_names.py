@@ -76,7 +76,7 @@ class FileNames:
             nonlocal is_whole
             if is_whole:  # from now on it is asked whether the client is still there
                 return await receive()
-            body, more = b"", True
+            body, more = bytearray(), True
             while more:
                 message = await receive()
                 if message["type"] != "http.request":
@@ -86,7 +86,7 @@ class FileNames:
                 if len(body) > _MOST_BYTES:
                     raise HTTPException(413, f"The body has more than {_MOST_BYTES} bytes.")
             is_whole = True
-            told = await run_in_threadpool(self._told, body) if body else b""
+            told = await run_in_threadpool(self._told, bytes(body)) if body else b""
             return {"type": "http.request", "body": told, "more_body": False}
 
         return received

@@ -52,6 +52,7 @@ _FILE = re.compile(
     r"|onnx|safetensors|txt|srt|vtt|png|jpe?g|gif|webp|html?|log)",
     re.IGNORECASE | re.DOTALL,
 )
+_NEXT = re.compile(r"[&,]")
 _PLACE = re.compile(r"""(?:^|[\s"'=;,&?#|<>()\[\]{}])(?:/|\.{1,2}/|~)[^\s"'=;,&?#|<>()\[\]{}]*$""")
 _PATHS_BEFORE = 256
 _MIXED = re.compile(r"(?=\S{0,64}\d)(?=\S{0,64}[A-Za-z])\S{6}")
@@ -71,21 +72,8 @@ _LONGEST_NAME = 512
 _COUNTED_CHARACTERS = 8
 
 _SIGNS = (
-    *(
-        "=",
-        "//",
-        r":\/",
-        "%2f",
-        "%3",
-        "-----begin",
-        "authorization",
-        "cookie",
-        "bearer",
-        "basic",
-        "-u",
-        "x-amz-",
-        "x-goog-",
-    ),
+    *("=", "//", r":\/", "%2f", "%3", "-----begin", "authorization", "cookie", "bearer", "basic", "-u"),
+    *("x-amz-", "x-goog-"),
     *("secret", "token", "passw", "passphrase", "pwd", "credential", "signature", "connection", "session", "key"),
     *("akia", "asia", "aroa", "aida", "eyj", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "hf_"),
     *("npm_", "pypi-", "dop_v1_", "xox", "xapp-", "sk-", "k_live_", "sg.", "ya29.", "aiza"),
@@ -151,6 +139,8 @@ def _hides(key: str, value: object) -> bool:
 
 def _is_plain(value: str, match: re.Match[str]) -> bool:
     """Tell whether a value under a secret's name is no secret: a yes, a file's name, a number of tokens."""
+    if value[:1] not in ("'", '"'):
+        value = _NEXT.split(value, maxsplit=1)[0]  # what follows is examined for itself
     bare = value.strip("\"'").rstrip(".,):")
     if not bare or len(bare) > _LONGEST_NAME:
         return False

@@ -30,6 +30,17 @@ def test_the_readme_is_a_front_page() -> None:
     assert {"make demo", "make test"} <= {line.split("#")[0].strip() for line in lines[:10]}
 
 
+def test_the_index_links_every_page() -> None:
+    """Readers of the source see no table of contents: links in the text lead to the same pages, and to all of them."""
+    text = (ROOT / "docs/index.md").read_text()
+    lists = re.findall(r"```\{toctree\}\n(?::[^\n]*\n)*\n(.*?)\n```", text, re.DOTALL)
+    listed = re.findall(r"(?:^|<)([\w/-]+)>?$", "\n".join(lists), re.MULTILINE)
+    assert len(listed) > 60
+    assert sorted(set(re.findall(r"^- \[.+\]\((.+)\.md\)$", text, re.MULTILINE))) == sorted(listed)
+    here = [path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").glob("*/*.md")]
+    assert {str(page) for page in here if page.parts[0] != "_build"} <= set(listed)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_setting_that_is_named_exists(document: Path) -> None:
     """Names like `faces.smooth_s` are keys of the settings."""

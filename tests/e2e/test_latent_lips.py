@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 from tests.e2e.test_exactness import digest
 from tests.support.dub import BY_LEVEL, LOSSLESS, dub, run, settings_arguments
 from tests.support.latent_models import write_latentsync, write_musetalk
+from tests.support.onnx_lips import write_pair_lips
 
 BOX, RATE = "box:60,220,80,240", Fraction(30000, 1001)
 EXACT = (LOSSLESS, BY_LEVEL, 'composite.mask="box"', 'lipsync.precision="float32"', 'restore.model="none"')
@@ -110,6 +111,24 @@ def test_half_a_set_of_files_is_reported(missing: str, model: str, models: list[
     name = {"autoencoder": "sd_vae_ft_mse", "audio_encoder": "whisper_tiny"}[missing]
     with pytest.raises(WeightsError, match=f"model {name}: not installed.*lipwise-ray models pull {name}"):
         dub(tmp_path, [_row(tmp_path, 1)], *EXACT, *sets)
+
+
+@pytest.mark.parametrize("given", ["autoencoder_checkpoint", "onnx"])
+def test_another_networks_file_for_the_audio_encoder_ends_the_run(
+    given: str, models: list[str], tmp_path: Path
+) -> None:
+    """It is told once and before work, as the U-Net's is, and not by each row that wants to hear."""
+    named = dict(one.removeprefix("lipsync.").replace('"', "").split("=") for one in models)
+    other = named[given] if given in named else write_pair_lips(tmp_path / "lips.onnx")
+    told = "an ONNX file, where" if given == "onnx" else "not a checkpoint of Whisper's tiny encoder"
+    row = _row(tmp_path, 1)
+    with pytest.raises(WeightsError, match=told) as caught:
+        dub(
+            tmp_path,
+            [row, {**row, "id": "b", "output": "b.mkv"}],
+            *(*EXACT, *models, f'lipsync.audio_encoder_checkpoint="{other}"'),
+        )
+    assert caught.value.where == str(other)
 
 
 @pytest.mark.parametrize(("model", "told"), [("musetalk_15", "MuseTalk"), ("latentsync_16", "LatentSync")])

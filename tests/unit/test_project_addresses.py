@@ -84,6 +84,7 @@ def test_pages_of_a_host_are_named_where_they_are_known(checkout: Path) -> None:
         "file:///srv/git/team/dubs.git",
         "https://localhost/team/dubs",
         "https://10.0.0.7/team/dubs",
+        "https://git.example.org:8443/team/dubs",
         "https://[::1/team/dubs",
         "git@git.corp:team/dubs.git",
         "git@builds:team/dubs.git",

@@ -96,6 +96,9 @@ def with_new_columns(records: Iterable[tuple[int, RawRow]], columns: Columns) ->
         columns: Columns that the rows may have.
     """
     old = columns.old
+    if not old:  # as mostly, and manifests are long
+        yield from records
+        return
     told: set[str] = set()
     for line, record in records:
         found = [old[name] for name in record if name in old]

@@ -98,6 +98,42 @@ def test_what_is_installed_and_what_is_not_open_are_told_apart(
     assert _validated(monkeypatch, capsys, manifest, *bare, "--quick")[0] == 0
 
 
+def test_settings_that_no_model_bears_are_told_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the run are one finding, with how many rows need them, and end with 2, as the run would."""
+    manifest = write_manifest(folder / "m.csv", [_row("a"), _row("b")])
+    sets = ("--set", 'lipsync.model="musetalk_15"', "--set", "lipsync.strength=1.5")
+    code, said = _validated(monkeypatch, capsys, manifest, *sets)
+    assert code == 2
+    (told,) = [line for line in said.splitlines() if "lipsync.strength" in line]
+    assert told.startswith("lipsync.strength = 1.5: musetalk_15 has no such strength")
+    assert told.endswith("Needed by 2 rows.")
+
+
+def test_a_rows_own_setting_that_no_model_bears_is_told_with_its_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other rows are good."""
+    rows = [_row("a"), _row("b", **{"lipsync.strength": "1.5"})]
+    manifest = write_manifest(folder / "m.csv", rows)
+    _, said = _validated(monkeypatch, capsys, manifest, "--set", 'lipsync.model="musetalk_15"')
+    assert "line 3 (id=b): lipsync.strength = 1.5: musetalk_15 has no such strength" in said
+    assert "1 good rows, 1 bad rows" in said
+
+
+def test_a_model_that_is_none_is_told_beside_a_file_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name decides the network of a file of one's own, so a mistyped one must not be another model's."""
+    manifest = write_manifest(folder / "m.csv", [_row("a")])
+    tiny = models_folder() / "tiny" / "tiny_generator.safetensors"
+    sets = ("--set", f'lipsync.checkpoint="{tiny}"', "--set", 'lipsync.model="latentsync_17"')
+    code, said = _validated(monkeypatch, capsys, manifest, *sets)
+    assert code == 2
+    assert said.startswith('unknown model "latentsync_17" - did you mean "latentsync_16"?')
+
+
 def test_a_manifest_that_cannot_be_read_is_an_object_too(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,13 @@ def test_answers_in_blocks_have_names_wherever_they_are_cut(folder: Path) -> Non
     assert str(folder.parent).encode() not in whole.content
 
 
+def test_a_file_in_a_texts_place_is_seen(folder: Path) -> None:
+    """Gradio makes a text of it as Python writes one, whatever marks the folder's name has."""
+    value = {"path": str(folder / _HASH / "a b.mp4")}
+    assert GradioFiles(folder).shows_in(str(value))
+    assert not GradioFiles(folder).shows_in(str({"path": f"{_HASH}/a b.mp4"}))
+
+
 def test_a_name_in_a_request_becomes_a_path(folder: Path) -> None:
     """Gradio gets the path of a file, however deep it stands; its answer to that has the name again; the rest stays."""
     client = _client(folder)

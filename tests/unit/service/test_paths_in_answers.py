@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Generator
 from html import escape
 from pathlib import Path
@@ -19,6 +18,7 @@ from lipwise_ray.service.studio.studio_door import studio_door
 from lipwise_ray.service.sync_api.door import sync_door
 from tests.support.service import QUIET, write_footage
 from tests.support.service_site import Site, running
+from tests.support.waiting import until
 
 _PATIENCE_S = 60.0
 _UNHURRIED = "service.requests_per_minute=1000000"
@@ -74,10 +74,7 @@ def searched(tmp_path: Path) -> Generator[SearchedSite]:
 
 
 def _ended(site: Site, job_id: str) -> str:
-    until = time.monotonic() + _PATIENCE_S
-    while site.service.job(job_id).is_unfinished:
-        assert time.monotonic() < until, site.service.problem
-        time.sleep(0.05)
+    until(lambda: not site.service.job(job_id).is_unfinished, _PATIENCE_S)
     return site.service.job(job_id).status
 
 

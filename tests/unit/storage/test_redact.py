@@ -63,6 +63,8 @@ def test_what_is_no_secret_stays() -> None:
         r'{"url":"https:\/\/me:c0ffee@host\/v.mp4"}',
         "access_token%3Dc0ffee%26page%3D2",
         "DB_PASS=c0ffee",
+        "token=c0ffee&video=v.mp4",
+        "api_key%3Dc0ffee,video=v.mp4",
         "az://account/x?sv=2020&sig=c0ffee",
         "postgresql+psycopg://me:c0ffee@db/x",
         "Authorization: Digest username=me, response=c0ffee",
