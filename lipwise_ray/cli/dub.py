@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -30,7 +30,7 @@ _USAGE = "dub VIDEO AUDIO OUT, or dub VIDEO OUT --text TEXT"
 class DubCommand(TyperCommand):
     """The command, whose usage line names each of its places: they are two or three by one argument."""
 
-    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401  # click's context, or typer's copy of it
         """Return the words of the usage line behind the command's name."""
         options, *_ = super().collect_usage_pieces(ctx)
         return [options, "VIDEO", "AUDIO", "OUT"]
