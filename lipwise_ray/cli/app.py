@@ -132,7 +132,7 @@ def _want_of_memory(error: Exception) -> LipwiseError | None:
         return None
     lines = str(error).splitlines() or [type(error).__name__]
     do = "What is done is kept: end other work or take a larger machine, then run it again"
-    return SetupError("out_of_memory", "memory", got=f"ran out: {clipped(lines[0])}", do=do)
+    return SetupError("no_memory", "memory", got=f"ran out: {clipped(lines[0])}", do=do)
 
 
 def main() -> None:
