@@ -10,7 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 
 import lipwise_ray
+from lipwise_ray.cli import app
 from lipwise_ray.errors import SetupError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.support.dub import run
@@ -69,3 +71,16 @@ def test_a_program_gets_an_error_of_this_packages(folder: Path) -> None:
     places = (str(folder / name) for name in ("v.mp4", "s.wav", "out.mp4"))
     with pytest.raises(SetupError, match="memory: ran out"):
         lipwise_ray.dub(*places, state=str(folder / "state"), settings=settings)
+
+
+def test_memory_that_runs_out_anywhere_else_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as while a long manifest is read: one line, and the exit code of what could not start."""
+
+    def full(**_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(app, "app", full)
+    assert app._run() == ExitCode.CANNOT_START
+    assert capsys.readouterr().err.startswith("error: memory: ran out: MemoryError.")
