@@ -54,9 +54,9 @@ class Lights(Protocol):
 
 
 class HostLights:
-    """Works with numpy, one face after the other."""
+    """Works with numpy, one face after the other; a few in a call, as `HostPlanes`."""
 
-    faces_a_call = 1
+    faces_a_call = 4
 
     def shifts(self, pairs: Sequence[FacePair]) -> Sequence[F32Array | None]:
         """Return the shift of colours for each new face."""

@@ -285,10 +285,8 @@ PlanePart = tuple[slice, slice]
 
 def shown_part(opacity: F32Array) -> Extent | None:
     """Return the first and last column and row where a mask shows anything, None where it shows nothing."""
-    columns, rows = (np.flatnonzero(opacity.any(axis=axis)) for axis in (0, 1))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
+    left, top, width, height = cv2.boundingRect((opacity != 0).view(np.uint8))
+    return (left, left + width - 1, top, top + height - 1) if width else None
 
 
 def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> PlanePart | None:

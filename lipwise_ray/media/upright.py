@@ -25,7 +25,7 @@ _TAPS = 4
 _BEFORE, _AFTER = 3, 4
 """Samples past an image's edge that places just outside of it have weights for."""
 
-_BLOCK = 32
+_BLOCK = 64
 """New samples a product: of more, most weights in it are 0; of fewer, there is little to do in a call."""
 
 _Product = tuple[slice, slice, F32Array, F32Array]
