@@ -131,7 +131,7 @@ class Planes(Protocol):
 class HostPlanes:
     """Works with OpenCV, one region after the other.
 
-    A few come in a call all the same: the instructions and tables of one serve the next, and threads take turns less often.
+    A few come in a call all the same: threads take turns less often then.
     """
 
     faces_a_call = 4
