@@ -48,7 +48,8 @@ def medians(rows: F32Array, use: BoolArray | None = None) -> F32Array:
     else:
         count, rows = use.sum(axis=1), np.where(use[:, None], rows, np.float32(np.inf))
     ordered, each = np.sort(rows, axis=2), np.arange(len(rows))
-    return (ordered[each, :, (count - 1) // 2] + ordered[each, :, count // 2]) / 2
+    middle = ordered[each, :, (count - 1) // 2] + ordered[each, :, count // 2]
+    return np.asarray(middle / 2, np.float32)
 
 
 def _by_rank(planes: Sequence[F32Array], ranks: tuple[int, ...]) -> list[F32Array]:
