@@ -48,6 +48,7 @@ STAGES = (
     ("jaw: over time", "lipwise_ray.lipsync.jaw", "Jaws.shown"),
     ("jaw: mask", "lipwise_ray.lipsync.renderer", "jaw_mask"),
     ("light: fit", "lipwise_ray.lipsync.light", "light_shift"),
+    ("light: fit", "lipwise_ray.lipsync.light", "light_shifts"),  # in one checkout the one is there, in another this
     ("light: shift", "lipwise_ray.lipsync.light", "relit"),
     ("same face", "lipwise_ray.lipsync.drafts", "_goes_on"),
     ("noise around", "lipwise_ray.media.planes", "noise_around"),
@@ -270,7 +271,7 @@ def show(found: dict[str, list[dict[str, Any]]], preset: str) -> None:
     print(f"{preset}: core-ms a frame of {WIDTH}x{HEIGHT} with {kind} face of {first['face_px']:.0f} px", end="")
     print(f", least of {repeats}")
     print(f"{'stage':32s}" + "".join(f"{name:>9s}" for name in found))
-    for label in (*(label for label, _, _ in STAGES), REST):
+    for label in (*dict.fromkeys(label for label, _, _ in STAGES), REST):
         cells = [min(one["stages"].get(label, 0.0) for one in runs) for runs in found.values()]
         if any(cells):
             print(f"{label:32s}" + "".join(f"{cell:9.2f}" for cell in cells))

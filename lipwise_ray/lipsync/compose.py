@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeVar, cast
@@ -16,8 +16,8 @@ from lipwise_ray.faces.shape import views
 from lipwise_ray.faces.silhouette import reach
 from lipwise_ray.lipsync.align import inverse
 from lipwise_ray.lipsync.moved_jaw import LOWEST
-from lipwise_ray.lipsync.ranks import median_of_rows
-from lipwise_ray.values import F32Array, F64Array
+from lipwise_ray.lipsync.ranks import medians
+from lipwise_ray.values import BoolArray, F32Array, F64Array
 
 MaskKind = Literal["face", "soft", "box"]
 _Floats = TypeVar("_Floats", F32Array, F64Array)
@@ -176,21 +176,21 @@ def _edge(points: F64Array) -> F64Array:
     return np.maximum(np.minimum(soft, within), 1.0)
 
 
-def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None:
-    """Return the shift of colours that lets a new face's light go over into that of the old one.
+def light_shifts(olds: Sequence[F32Array], news: Sequence[F32Array], mask: F32Array) -> list[F32Array | None]:
+    """Return the shifts of colours that let new faces' light go over into that of the old ones.
 
     Compared are the pixels towards the mask's edge where both show the face's skin. A plane a channel is fitted through
     their differences; what does not fit (a jaw that moved, a shadow) has no say, and the plane leans no more than
     the pixels insist on.
 
     Args:
-        old: BGR in [0, 1], shape (S, S, 3).
-        new: The same.
-        mask: Opacity of the new one, shape (S, S).
+        olds: BGR in [0, 1], shape (S, S, 3) each.
+        news: The same, one for each.
+        mask: Opacity of all new ones, shape (S, S).
 
     Returns:
-        Shape (3, 3): for each channel the shift at the crop's centre, and how much it grows over half its width and
-        half its height; None where too little skin can be compared.
+        Shape (3, 3) each: for each channel the shift at the crop's centre, and how much it grows over half its width
+        and half its height; None where too little skin can be compared.
 
     Source: Tukey's biweight by iteratively reweighted least squares.
     """
@@ -201,42 +201,48 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     rows, columns = np.divmod(here, len(place))
     across, down, band = place[columns], place[rows], band.ravel()[here]
     upper = int(np.searchsorted(down, _middle(opacity, place)))  # pixels come row by row
+    found: list[F32Array | None] = [None] * len(olds)
     if not upper:
-        return None
+        return found
     pixels = _BAND_STEP * (rows * len(mask) + columns)
     # Channels of the one face, then those of the other: few steps over all of them cost less than many.
-    colours = np.concatenate([image.reshape(-1, 3)[pixels].T for image in (old, new)])
-    skin = median_of_rows(colours[:, :upper])
-    if np.abs(skin[:3] - skin[3:]).max() > _MOST_SHIFT:
-        return None
-    use = np.flatnonzero(np.abs(colours - skin[:, None]).max(axis=0) < _SKIN)
-    if len(use) < _FEWEST_PIXELS:
-        return None
-    compared = colours[:, use]
-    return _fitted_plane(compared[:3] - compared[3:], across[use], down[use], band[use])
+    both = [np.take(face.reshape(-1, 3), pixels, axis=0).T for pair in zip(olds, news, strict=True) for face in pair]
+    colours = np.stack(both).reshape(len(olds), 6, -1)
+    skin = medians(colours[..., :upper])
+    is_alike = np.abs(skin[:, :3] - skin[:, 3:]).max(axis=1) <= _MOST_SHIFT
+    use = np.abs(colours - skin[..., None]).max(axis=1) < _SKIN
+    (some,) = np.nonzero(is_alike & (use.sum(axis=1) >= _FEWEST_PIXELS))
+    if len(some):
+        compared = colours[some]
+        shifts = _fitted_planes(compared[:, :3] - compared[:, 3:], use[some], across, down, band)
+        for number, shift in zip(some.tolist(), shifts, strict=True):
+            found[number] = shift
+    return found
 
 
-def _fitted_plane(wanted: F32Array, across: F32Array, down: F32Array, band: F32Array) -> F32Array:
-    """Return the planes that fit the shifts of pixels robustly, as `light_shift` has them, shape (3, 3).
+def _fitted_planes(wanted: F32Array, use: BoolArray, across: F32Array, down: F32Array, band: F32Array) -> F32Array:
+    """Return the planes that fit the shifts of pixels robustly, as `light_shifts` has them, shape (B, 3, 3).
 
     Args:
-        wanted: Shift of each channel, shape (3, N).
+        wanted: Shift of each channel, shape (B, 3, N).
+        use: Pixels that count, shape (B, N). Others weigh nothing, so that sums of all faces have as many terms.
         across: Places of the pixels, shape (N,).
         down: The same.
         band: Weight of each, shape (N,).
     """
     design = np.stack([np.ones_like(across), across, down])
     products = (design[:, None] * design).reshape(9, -1)  # of each two, as the normal equations have them
-    shift = np.zeros((3, 3))
-    shift[:, 0] = median_of_rows(wanted)
+    counted = (band * use)[:, None]
+    shift = np.zeros((len(wanted), 3, 3))
+    shift[..., 0] = medians(wanted, use)
     for _ in range(_REWEIGHTINGS):
         residual = wanted - shift.astype(np.float32) @ design
-        width = np.maximum(_TO_DEVIATION * median_of_rows(np.abs(residual)), _LEAST_DEVIATION) * _TUKEY
-        weight = np.maximum(1 - np.square(residual / width[:, None].astype(np.float32)), 0)
+        width = np.maximum(_TO_DEVIATION * medians(np.abs(residual), use), _LEAST_DEVIATION) * _TUKEY
+        weight = np.maximum(1 - np.square(residual / width[..., None].astype(np.float32)), 0)
         weight *= weight
-        weight *= band
-        normal = (weight @ products.T).astype(np.float64).reshape(3, 3, 3)
-        normal += normal[:, :1, :1] * _LEANING + _PIVOTS
+        weight *= counted
+        normal = (weight @ products.T).astype(np.float64).reshape(-1, 3, 3, 3)
+        normal += normal[..., :1, :1] * _LEANING + _PIVOTS
         right = ((weight * wanted) @ design.T).astype(np.float64)
         shift = np.linalg.solve(normal, right[..., None])[..., 0]
     return np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT).astype(np.float32)
@@ -260,7 +266,7 @@ def _middle(opacity: F32Array, place: F32Array) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LightRules:
-    """Rules of `light_shift`, for those that follow them elsewhere.
+    """Rules of `light_shifts`, for those that follow them elsewhere.
 
     Attributes:
         band_step: Every so many rows and columns are compared.
@@ -310,17 +316,18 @@ def light_rules() -> LightRules:
 
 
 def relit(face: F32Array, shift: F32Array) -> F32Array:
-    """Return a face with a shift of `light_shift` added.
+    """Return a face with a shift of `light_shifts` added.
 
     Args:
         face: BGR in [0, 1], shape (S, S, 3).
         shift: Shape (3, 3).
     """
     place = _places(len(face))
-    across, down = shift[:, 0] + place[:, None] * shift[:, 1], place[:, None] * shift[:, 2]
-    made = face + across.reshape(1, -1, 3)
-    made += down[:, None, :]
-    return np.minimum(np.maximum(made, 0, out=made), 1, out=made)
+    # A product over whole rows: to add one that repeats every three numbers takes longer.
+    across = (shift[:, 0] + place[:, None] * shift[:, 1]).ravel()
+    made = np.stack([np.ones_like(place), place], axis=1) @ np.stack([across, np.tile(shift[:, 2], len(place))])
+    made += face.reshape(len(face), -1)
+    return np.clip(made, 0, 1, out=made).reshape(face.shape)
 
 
 def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:

@@ -92,7 +92,7 @@ class DeviceLights:
 
 
 def _plane(wanted: Tensor, across: Tensor, down: Tensor, band: Tensor, use: Tensor) -> Tensor:
-    """Return the planes that fit shifts robustly, as `compose.light_shift` has them, shape (B, 3, 3), float64.
+    """Return the planes that fit shifts robustly, as `compose.light_shifts` has them, shape (B, 3, 3), float64.
 
     Args:
         wanted: Shifts of pixels, shape (B, 3, P).

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.restoration import PatchPlace
-from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.media.pixels import plane_arrays
 from lipwise_ray.media.region import Canvas, compose
 from lipwise_ray.values import PixelArray
 
@@ -55,8 +55,7 @@ def copied(frame: VideoFrame, canvas: Canvas, patches: Sequence[PatchPlace]) -> 
     frame.opaque = None
     corners = np.concatenate([_corners(canvas, patch) for patch in patches], axis=1)
     parts: list[FilmedPart] = []
-    for plane in range(canvas.format.planes):
-        whole = plane_array(frame, plane)
+    for plane, whole in enumerate(plane_arrays(frame, canvas.format.planes)):
         steps = 1 << np.array(canvas.format.shifts(plane))
         (left, top), (right, bottom) = corners.min(axis=1) / steps, corners.max(axis=1) / steps
         rows, columns = (

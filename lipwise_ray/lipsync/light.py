@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
-from lipwise_ray.lipsync.compose import light_shift, relit
+from lipwise_ray.lipsync.compose import light_shifts, relit
 from lipwise_ray.media.planes import FaceImage, HostImage
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class FacePair:
 class Lights(Protocol):
     """Matches the light of new faces, many in a call; what becomes of one does not depend, by a bit, on the others.
 
-    All implementations follow the rule of `compose.light_shift` and agree within a thousandth.
+    All implementations follow the rule of `compose.light_shifts` and agree within a thousandth.
 
     Attributes:
         faces_a_call: Faces that are best given to it together.
@@ -54,13 +55,18 @@ class Lights(Protocol):
 
 
 class HostLights:
-    """Works with numpy, one face after the other."""
+    """Works with numpy; faces under one mask are compared together."""
 
-    faces_a_call = 1
+    faces_a_call = 4
 
     def shifts(self, pairs: Sequence[FacePair]) -> Sequence[F32Array | None]:
         """Return the shift of colours for each new face."""
-        return [light_shift(one.old.host(), one.new.host(), one.mask) for one in pairs]
+        found: list[F32Array | None] = []
+        for _, group in groupby(pairs, lambda one: id(one.mask)):  # most have the same
+            alike = list(group)
+            olds, news = [one.old.host() for one in alike], [one.new.host() for one in alike]
+            found += light_shifts(olds, news, alike[0].mask)
+        return found
 
     def relit(self, faces: Sequence[FaceImage], shifts: Sequence[F32Array]) -> Sequence[FaceImage]:
         """Return faces with shifts added."""

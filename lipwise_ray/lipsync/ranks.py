@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from lipwise_ray.values import F32Array
+from lipwise_ray.values import BoolArray, F32Array
 
 _Step = tuple[int, int, Literal["both", "smaller", "larger"]]
 
@@ -36,18 +36,20 @@ def median(planes: Sequence[F32Array]) -> F32Array:
     return np.asarray((below + above) / 2, np.float32)
 
 
-def median_of_rows(rows: F32Array) -> F32Array:
-    """Return the median of each row, shape (N,).
+def medians(rows: F32Array, use: BoolArray | None = None) -> F32Array:
+    """Return the median of each row, shape (B, R).
 
     Args:
-        rows: At least one number in each, shape (N, K).
+        rows: At least one number in each, shape (B, R, K).
+        use: Numbers of all rows of each of B that count, shape (B, K), at least one of each; all if left out.
     """
-    count = rows.shape[1]
-    middle = count // 2
-    ordered = np.partition(rows, middle, axis=1)
-    if count % 2:
-        return ordered[:, middle]
-    return (ordered[:, :middle].max(axis=1) + ordered[:, middle]) / 2
+    if use is None:
+        count = np.full(len(rows), rows.shape[2])
+    else:
+        count, rows = use.sum(axis=1), np.where(use[:, None], rows, np.float32(np.inf))
+    ordered, each = np.sort(rows, axis=2), np.arange(len(rows))
+    middle = ordered[each, :, (count - 1) // 2] + ordered[each, :, count // 2]
+    return np.asarray(middle / 2, np.float32)
 
 
 def _by_rank(planes: Sequence[F32Array], ranks: tuple[int, ...]) -> list[F32Array]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import cast
 
 import cv2
@@ -64,7 +65,8 @@ class AreaWeights:
     @property
     def samples(self) -> slice:
         """Numbers of the samples that have weights; they may be before the row and after it."""
-        return slice(int(self.first.min()), int((self.first + self.spans).max()))
+        first = self.first.tolist()  # so few that numbers are quicker one by one
+        return slice(min(first), max(map(add, first, self.spans.tolist())))
 
     def blocks(self) -> list[tuple[slice, slice, F32Array]]:
         """Return the averages of each block, its samples, and the weights of these."""

@@ -21,29 +21,20 @@ def blend(window: PixelArray, fresh: F32Array, alpha: F32Array, *, peak: float, 
         black: Sample of black, where luma is mixed as light adds up; None mixes samples as they are stored.
     """
     # Each step writes over the one before: fresh memory for every one would cost more than the arithmetic.
-    if black is None:
-        old = window.astype(np.float32)
-        fresh -= old
-        fresh *= alpha
-        _store_sum(window, fresh, old, peak)
-    else:
-        _store_sum(window, _mixed_light(window, fresh, alpha, black), black, peak)
-
-
-def _store_sum(window: PixelArray, samples: F32Array, more: F32Array | float, peak: float) -> None:
-    """Write a sum, rounded and within the range of samples, into a part of a plane.
-
-    Args:
-        window: Part of the plane, shape (H, W).
-        samples: Shape (H, W); they are used up.
-        more: What is added to them.
-        peak: The largest sample value.
-    """
     is_8bit = window.itemsize == 1
+    if black is None:
+        more = window.astype(np.float32)
+        fresh -= more
+        fresh *= alpha
+    else:
+        fresh, more = _mixed_light(window, fresh, alpha, black), black
+        if is_8bit:  # no sum is below 0, and OpenCV is quicker with a number so than where it adds one
+            cv2.convertScaleAbs(fresh, cast("U8Array", window), 1, black)
+            return
     if not is_8bit:  # the type holds more than samples may
-        np.minimum(samples, peak - more, out=samples)
+        np.minimum(fresh, peak - more, out=fresh)
     # OpenCV adds, rounds as `np.rint` does, cuts off and converts in one step. Its stubs know arrays alone.
-    cv2.add(samples, cast("F32Array", more), cast("U8Array", window), None, cv2.CV_8U if is_8bit else cv2.CV_16U)
+    cv2.add(fresh, cast("F32Array", more), cast("U8Array", window), None, cv2.CV_8U if is_8bit else cv2.CV_16U)
 
 
 def _mixed_light(window: PixelArray, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:

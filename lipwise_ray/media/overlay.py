@@ -14,7 +14,7 @@ import numpy as np
 
 from lipwise_ray.media.blending import blend
 from lipwise_ray.media.grain import Grain, around, noise_of, with_grain
-from lipwise_ray.media.pixels import plane_array, yuv_from_bgr
+from lipwise_ray.media.pixels import plane_array, plane_arrays, yuv_from_bgr
 from lipwise_ray.media.region import (
     FIRST_EDGE,
     NOISE_MARGIN_PX,
@@ -77,7 +77,7 @@ def write_region(
     planes = np.ascontiguousarray(yuv.transpose(2, 0, 1), np.float32)
     peak = float((1 << canvas.format.bits) - 1)
     shifts = [canvas.format.shifts(plane) for plane in range(canvas.format.planes)]
-    targets = [plane_array(frame, plane) for plane in range(canvas.format.planes)]
+    targets = plane_arrays(frame, canvas.format.planes)
     seats = _seats(to_stored, dict(zip(shifts, targets, strict=True)), weight, size_px, shifts[0] if grain else None)
     for plane, (own, target) in enumerate(zip(shifts, targets, strict=True)):
         seat = seats.get(own)

@@ -116,7 +116,21 @@ def _planar_for(name: str) -> PixelFormat:
 
 def plane_array(frame: VideoFrame, plane: int) -> PixelArray:
     """Return one plane as a view of the frame's memory, shape (rows, columns), uint8 or uint16."""
-    data, kind = frame.planes[plane], _sample_type(frame.format.name)
+    return _samples(frame.planes[plane], _sample_type(frame.format.name))
+
+
+def plane_arrays(frame: VideoFrame, count: int) -> list[PixelArray]:
+    """Return the first planes as views of the frame's memory, as `plane_array`: PyAV makes all at every question.
+
+    Args:
+        frame: A planar frame.
+        count: How many.
+    """
+    kind = _sample_type(frame.format.name)
+    return [_samples(data, kind) for data in frame.planes[:count]]
+
+
+def _samples(data: VideoPlane, kind: np.dtype[Any]) -> PixelArray:
     samples = np.frombuffer(cast("Any", data), kind).reshape(-1, data.line_size // kind.itemsize)
     return samples[: data.height, : data.width]
 

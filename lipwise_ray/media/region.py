@@ -6,6 +6,7 @@ the small image is converted. Nothing outside the region is read or converted.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +16,7 @@ import numpy as np
 
 from lipwise_ray.media.area_average import AreaAverage, area_weights
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
-from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array
+from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_arrays
 from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Size
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def read_region(
     Returns:
         BGR in [0, 1], shape (size_px, size_px, 3), float32. Past the frame's edge the edge repeats.
     """
-    crops = _sampled(frame, canvas, to_shown, size_px, kernel, range(canvas.format.planes))
+    crops = _sampled(frame, canvas, to_shown, size_px, kernel, canvas.format.planes)
     matrix, offset = bgr_from_yuv(canvas.color, canvas.size.height, canvas.format.bits)
     if len(crops) == 1:
         neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
@@ -187,14 +188,14 @@ def read_region(
 
 def read_luma(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int) -> F32Array:
     """Return the luma of a region in levels of 255, shape (size_px, size_px); the arguments are `read_region`'s."""
-    (luma,) = _sampled(frame, canvas, to_shown, size_px, "cubic", range(1))
+    (luma,) = _sampled(frame, canvas, to_shown, size_px, "cubic", 1)
     return luma.astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
 
 
 def _sampled(
-    frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int, kernel: Kernel, planes: range
+    frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int, kernel: Kernel, planes: int
 ) -> list[PixelArray]:
-    """Return a region of each of some planes, as it is stored."""
+    """Return a region of each of so many planes, as it is stored."""
     to_stored = compose(canvas.to_stored(), to_shown)
     times = oversampling(to_stored, kernel)
     if times > 1 and is_upright(to_stored):
@@ -202,13 +203,13 @@ def _sampled(
     side, finer = size_px * times, to_stored * np.array([1 / times, 1 / times, 1])
     crops = [
         cv2.warpAffine(
-            plane_array(frame, plane),
+            samples,
             plane_map(finer, *canvas.format.shifts(plane)),
             (side, side),
             flags=KERNEL_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        for plane in planes
+        for plane, samples in enumerate(plane_arrays(frame, planes))
     ]
     if times > 1:
         crops = [cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA) for crop in crops]
@@ -231,13 +232,14 @@ def is_upright(affine: F64Array) -> bool:
     return bool((xy == yx == 0) or (xx == yy == 0))
 
 
-def _upright(frame: VideoFrame, canvas: Canvas, to_stored: F64Array, size_px: int, planes: range) -> list[PixelArray]:
-    """Return the averages of a region's pixels in each of some planes, where it lies as the planes' rows do."""
-    shifts = tuple(map(canvas.format.shifts, planes))
+def _upright(frame: VideoFrame, canvas: Canvas, to_stored: F64Array, size_px: int, planes: int) -> list[PixelArray]:
+    """Return the averages of a region's pixels in each of so many planes, where it lies as the planes' rows do."""
+    shifts = tuple(map(canvas.format.shifts, range(planes)))
     averages = _averages(to_stored.tobytes(), size_px, shifts)
+    samples = plane_arrays(frame, planes)
     crops: list[PixelArray] = []
     for own, average in averages.items():  # luma, then planes of colours, which are subsampled alike
-        alike = average([plane_array(frame, plane) for plane in planes if canvas.format.shifts(plane) == own])
+        alike = average([plane for plane, shift in zip(samples, shifts, strict=True) if shift == own])
         np.maximum(alike, 0, out=alike)
         crops.extend(alike.transpose(0, 2, 1) if to_stored[0, 0] == 0 else alike)
     return crops
@@ -275,7 +277,8 @@ def shrunk(image: F32Array, side: int) -> F32Array:
 
 def scale_of(affine: F64Array) -> float:
     """Return the factor by which a map of shape (2, 3) enlarges lengths: of a crop, the width of its pixels."""
-    return float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
+    (xx, xy, _), (yx, yy, _) = affine.tolist()
+    return math.sqrt(abs(xx * yy - xy * yx))
 
 
 Extent = tuple[int, int, int, int]
@@ -285,10 +288,8 @@ PlanePart = tuple[slice, slice]
 
 def shown_part(opacity: F32Array) -> Extent | None:
     """Return the first and last column and row where a mask shows anything, None where it shows nothing."""
-    columns, rows = (np.flatnonzero(opacity.any(axis=axis)) for axis in (0, 1))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
+    left, top, width, height = cv2.boundingRect((opacity != 0).view(np.uint8))
+    return (left, left + width - 1, top, top + height - 1) if width else None
 
 
 def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> PlanePart | None:
@@ -307,11 +308,17 @@ def bounds(to_plane: F64Array, extent: Extent) -> Extent:
         extent: The part.
     """
     left, right, top, bottom = extent
-    edge = np.array([[left - 1, right + 1] * 2, [top - 1, top - 1, bottom + 1, bottom + 1], [1, 1, 1, 1]])
-    corners = to_plane @ edge
-    x0, y0 = np.floor(corners.min(axis=1)).astype(int).tolist()
-    x1, y1 = np.ceil(corners.max(axis=1)).astype(int).tolist()
-    return x0, x1 + 1, y0, y1 + 1
+    # Single numbers here too: the least and the most of a sum of terms are sums of each term's own.
+    edges: list[int] = []
+    for along_x, along_y, offset in to_plane.tolist():
+        terms = (
+            sorted((along_x * (left - 1), along_x * (right + 1))),
+            sorted((along_y * (top - 1), along_y * (bottom + 1))),
+        )
+        least, most = (x + y + offset for x, y in zip(*terms, strict=True))
+        edges += [math.floor(least), math.ceil(most) + 1]
+    x0, x1, y0, y1 = edges
+    return x0, x1, y0, y1
 
 
 def rectangle(bounds: Extent, target: PixelArray, margin_px: int = 0) -> PlanePart | None:

@@ -25,7 +25,7 @@ _TAPS = 4
 _BEFORE, _AFTER = 3, 4
 """Samples past an image's edge that places just outside of it have weights for."""
 
-_BLOCK = 32
+_BLOCK = 64
 """New samples a product: of more, most weights in it are 0; of fewer, there is little to do in a call."""
 
 _Product = tuple[slice, slice, F32Array, F32Array]
@@ -39,6 +39,7 @@ class UprightGrid:
     Attributes:
         size: Rows and columns of the rectangle.
         swaps: Its rows are the image's columns.
+        rows: Rows of the image that any of its rows are made of.
         down: Rows that are made in one product, their samples and the weights of the cubic and of the linear kernel,
             shape (rows, samples) each.
         across: The same of the columns.
@@ -46,6 +47,7 @@ class UprightGrid:
 
     size: tuple[int, int]
     swaps: bool
+    rows: slice
     down: Sequence[_Product]
     across: Sequence[_Product]
 
@@ -60,10 +62,9 @@ class UprightGrid:
     def _product(self, image: F32Array, kernel: Kernel, edge: int) -> F32Array:
         upright = image.T if self.swaps else image
         padded = np.asarray(cv2.copyMakeBorder(upright, _BEFORE, _AFTER, _BEFORE, _AFTER, edge), np.float32)
-        rows = slice(min(used.start for _, used, *_ in self.down), max(used.stop for _, used, *_ in self.down))
         columns = np.empty((len(padded), self.size[1]), np.float32)
         for made, used, cubic, linear in self.across:
-            np.matmul(padded[rows, used], (cubic if kernel == "cubic" else linear).T, out=columns[rows, made])
+            np.matmul(padded[self.rows, used], (cubic if kernel == "cubic" else linear).T, out=columns[self.rows, made])
         whole = np.empty(self.size, np.float32)
         for made, used, cubic, linear in self.down:
             np.matmul(cubic if kernel == "cubic" else linear, columns[used], out=whole[made])
@@ -96,7 +97,8 @@ def upright_grids(maps: Sequence[F64Array], windows: Sequence[PlanePart], size_p
     for affine, window in zip(maps, windows, strict=True):
         down, across = (_products(blocks, part.stop - part.start) for part in window)
         size = window[0].stop - window[0].start, window[1].stop - window[1].start
-        grids.append(UprightGrid(size, bool(affine[0, 0] == 0), down, across))
+        rows = slice(min(used.start for _, used, *_ in down), max(used.stop for _, used, *_ in down))
+        grids.append(UprightGrid(size, bool(affine[0, 0] == 0), rows, down, across))
     return grids
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lipwise_ray.faces.lower_face import triangles, typical_lower_face
 from lipwise_ray.lipsync.align import TEMPLATE, aligned_to_shown, between, roll_degrees
-from lipwise_ray.lipsync.compose import light_shift, lower_face, paste_mask, relit, with_colours_of
+from lipwise_ray.lipsync.compose import light_shifts, lower_face, paste_mask, relit, with_colours_of
 from lipwise_ray.media.region import box_to_shown
 from tests.support.boxes import turned
 
@@ -57,7 +57,7 @@ def test_light_goes_over_into_the_surroundings() -> None:
     new[80:] = 0.1  # the jaw moved: background where skin was
     new[60:72, 38:58] = [0.1, 0.1, 0.5]  # lips
     mask = paste_mask(96, 0.1) * lower_face(_points(0, 0.19, 48, 48), box_to_shown(np.array([0, 0, 96, 96]), 96), 96)
-    shift = light_shift(old, new, mask)
+    (shift,) = light_shifts([old], [new], mask)
     assert shift is not None
     fixed = relit(new, shift)
     skin = (mask > 0.05) & (np.arange(96)[:, None] < 58)
@@ -68,8 +68,8 @@ def test_light_goes_over_into_the_surroundings() -> None:
 def test_light_is_left_alone_where_nothing_can_be_compared() -> None:
     """Without skin at the edge there is no estimate."""
     black, white = np.zeros((96, 96, 3), np.float32), np.ones((96, 96, 3), np.float32)
-    assert light_shift(black, white, paste_mask(96, 0.1)) is None
-    assert light_shift(black, black, np.zeros((96, 96), np.float32)) is None
+    assert light_shifts([black, black], [white, black], paste_mask(96, 0.1))[0] is None
+    assert light_shifts([black], [black], np.zeros((96, 96), np.float32)) == [None]
 
 
 def test_a_restored_face_keeps_the_colours_it_was_given() -> None:
