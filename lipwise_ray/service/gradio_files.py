@@ -59,6 +59,8 @@ class GradioFiles:
 
     def open_end(self, block: bytes) -> int:
         """Return the number of bytes at the end of a block that may begin the path of the folder."""
+        if any(block.endswith(form + b"/") for form in self._forms):  # whole, though its last byte might begin another
+            return 0
         most = min(len(block), len(self._forms[0]))
         for size in range(most, 0, -1):
             end = block[-size:]

@@ -184,6 +184,7 @@ def test_faces_of_a_frame_are_drawn_apart(name: str, models: dict[str, LipSync],
         assert np.array_equal(luma[0], luma[1]) == (number == HIDDEN)
 
 
+@pytest.mark.slow
 def test_noise_of_a_window_is_of_its_place_and_audio(tmp_path: Path) -> None:
     """Chunks do not show where each window has its own noise, and a replaced sentence changes only who hears it."""
     model = latentsync_of(tmp_path / "model", sampling=Sampling(1, 1.0, 1, is_noise_shared=False))

@@ -194,10 +194,10 @@ def test_a_held_job_is_tried_again_by_itself(heard: Heard, monkeypatch: pytest.M
     faults = iter([OSError(errno.ENOSPC, "full")] * 3)
     real = row_reader.read_manifest
 
-    def read(*given: Any) -> Any:
+    def read(*given: Any, **named: Any) -> Any:
         if (fault := next(faults, None)) is not None:
             raise fault
-        return real(*given)
+        return real(*given, **named)
 
     monkeypatch.setattr(row_reader, "read_manifest", read)
     heard.add("a")

@@ -105,4 +105,4 @@ def test_what_is_not_asked_does_not_count() -> None:
 def test_records_of_detection_are_named_as_before() -> None:
     """What was scanned before by this version of the pipeline is not scanned again."""
     settings = resolve([("test", {"lipsync": {"model": "passthrough"}})])
-    assert detector_id_of(settings, YUNET) == "fcaea19b11d9a321d62810ea"
+    assert detector_id_of(settings, YUNET) == "4f8136bc0cb813bd7575659a"
