@@ -11,8 +11,7 @@ does. Calls of its networks are printed as they end.
 
 ``--memory`` dubs videos of so many minutes instead, each in a process of its own, and prints the peak memory of each
 and how much more that of the last takes: by small networks and faces, for it is growth with the length that is looked
-for. With ``MALLOC_MMAP_THRESHOLD_=262144`` in the environment, what glibc keeps of freed memory is left out: pieces of
-its heap, which grow for minutes, and are nothing that a dub holds. ``--quick`` has small networks of the same layouts,
+for. ``--quick`` has small networks of the same layouts,
 and proves the script. `benchmarks/gpu.sh` prints frames a second of whole dubs at 720p besides.
 """
 
