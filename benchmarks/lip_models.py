@@ -11,8 +11,8 @@ does. Calls of its networks are printed as they end.
 
 ``--memory`` dubs videos of so many minutes instead, each in a process of its own, and prints the peak memory of each
 and how much more that of the last takes: by small networks and faces, for it is growth with the length that is looked
-for. ``--quick`` has small networks of the same layouts,
-and proves the script. `benchmarks/gpu.sh` prints frames a second of whole dubs at 720p besides.
+for. ``--quick`` has small networks of the same layouts, and proves the script. `benchmarks/gpu.sh` prints frames a
+second of whole dubs at 720p besides.
 """
 
 # pyright: basic
