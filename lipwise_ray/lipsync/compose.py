@@ -43,7 +43,7 @@ _MARGIN_TURNED = 0.14
 
 _MOST_SHIFT = 0.2
 _BAND_STEP = 4
-_FEWEST_PIXELS = 10
+_FEWEST_PIXELS = 10  # of every `_BAND_STEP`-th row and column: twice the step leaves a quarter of them
 _SKIN = 0.15
 _STEADY = 0.5
 _LEANS = (1e-6, _STEADY, _STEADY)

@@ -83,6 +83,8 @@ class AreaWeights:
 def area_weights(starts: F64Array, steps: F64Array, count: int, together: int = _BLOCK) -> list[AreaWeights]:
     """Return the weights of averages over equal steps, of several rows at once.
 
+    All rows are padded to the widest block of any, so those that come together had better be of like steps.
+
     Args:
         starts: Place of the first average's centre in each row, where samples are at whole numbers, shape (rows,).
         steps: Distance from average to average in it, and what each one covers; below 0 they go backwards.
