@@ -163,7 +163,8 @@ def test_doctor_asks_a_head_for_no_networks(tmp_path: Path) -> None:
     found = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
     assert "torch" not in found
     assert {"ray", "av", "obstore", "disk"} <= set(found)
-    assert set(found.values()) - {"True"} == set(), done.stdout
+    missing = {name for name, good in found.items() if good != "True"}
+    assert missing <= {"disk"}, done.stdout  # how full the tests' own disk is says nothing of the image
 
 
 @pytest.mark.slow

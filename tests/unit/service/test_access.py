@@ -160,7 +160,6 @@ def test_lengths_that_are_none_are_refused(site: Site, head: str) -> None:
         ('{"fileName": "a", "size": 1, "colour": 1}', 422, "invalid_request"),
         ('{"fileName": "a", "size": 1e99}', 422, "invalid_request"),
         ("[" * 100_000, 413, "body_too_large"),
-        ("[" * 4000, 400, "bad_request"),
     ],
 )
 def test_errors_have_one_shape(site: Site, body: str, status: int, code: str) -> None:
@@ -168,6 +167,13 @@ def test_errors_have_one_shape(site: Site, body: str, status: int, code: str) ->
     answer = site.asked("POST", "/v2/assets/upload", data=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["statusCode"], answer.json()["errorCode"]) == (status, status, code)
     assert answer.json()["message"]
+
+
+def test_a_deep_body_is_refused(site: Site) -> None:
+    """Pythons differ in how deep they read: some find that its end is missing, others give up before."""
+    answer = site.asked("POST", "/v2/assets/upload", data="[" * 4000, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["errorCode"] in {"bad_json", "bad_request"}
 
 
 def test_unknown_addresses_and_methods(site: Site) -> None:

@@ -13,11 +13,12 @@ from ray._private import services
 from ray.job_config import JobConfig
 
 from lipwise_ray.backends.ray.processes import OwnFoldersOnly, apart, end_sessions, safe_environment
+from lipwise_ray.malloc_arenas import FEW_ARENAS
 
 _LOOK = """
 import json, os, sys
 print(json.dumps({"session": os.getsid(0), "stdin": os.readlink("/proc/self/fd/0"), "safe": sys.flags.safe_path,
-                  "path": sys.path}))
+                  "path": sys.path, "arenas": os.environ["MALLOC_ARENA_MAX"]}))
 """
 
 
@@ -34,6 +35,7 @@ def test_what_ray_starts_has_a_session_of_its_own_and_reads_nothing(tmp_path: Pa
     assert (found["session"], found["stdin"], found["safe"]) == (started.process.pid, "/dev/null", True)
     assert found["session"] != os.getsid(0)
     assert not {"", str(tmp_path)} & set(found["path"])
+    assert found["arenas"] == os.environ.get("MALLOC_ARENA_MAX", FEW_ARENAS["MALLOC_ARENA_MAX"])
 
 
 def test_a_session_ends_with_what_is_stopped_in_it() -> None:
