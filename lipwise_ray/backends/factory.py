@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lipwise_ray.backends.local_workers import local_workers
 from lipwise_ray.backends.ray.environment import check_token_file, guard_local_ray, keep_past_lost_heads
 from lipwise_ray.cpu_quota import usable_cores
+from lipwise_ray.malloc_arenas import keep_few_arenas
 from lipwise_ray.nets.visible_gpus import visible_gpus
 from lipwise_ray.storage.address import whole_path
 from lipwise_ray.threads import let_threads_sleep, own_network_threads
@@ -62,6 +63,7 @@ def make_engine(
         SetupError: Ray cannot be started or reached.
     """
     let_threads_sleep(os.environ)  # of a program that has loaded torch already it changes nothing
+    keep_few_arenas(os.environ)
     is_here = settings.kind == "inline" or settings.address == "local"
     if is_here and not settings.threads_per_worker:
         config = replace(config, network_threads=own_network_threads(os.environ))

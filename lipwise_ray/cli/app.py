@@ -41,6 +41,7 @@ from lipwise_ray.cli.logs import LogLevel, log_from
 from lipwise_ray.cli.terminal import all_arrived, print_plainly, warn_plainly
 from lipwise_ray.errors import LipwiseError, SetupError, ran_out_of_memory
 from lipwise_ray.exit_codes import ExitCode, of_error
+from lipwise_ray.malloc_arenas import keep_few_arenas
 from lipwise_ray.settings.layers import clipped
 from lipwise_ray.storage.redact import redact
 from lipwise_ray.threads import let_threads_sleep
@@ -140,6 +141,7 @@ def main() -> None:
     print_plainly()
     warn_plainly()
     let_threads_sleep(os.environ)  # processes that this one starts have it too
+    keep_few_arenas(os.environ)  # while it has one
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings for every segment
     code = _run()
     if not all_arrived() and code == ExitCode.DONE:

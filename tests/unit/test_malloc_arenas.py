@@ -12,10 +12,17 @@ from lipwise_ray.malloc_arenas import FEW_ARENAS, MOST_ARENAS, keep_few_arenas
 
 # Threads that are there at once, each with an arena where there is one for it; then as many others.
 _COUNTED = """
-import ctypes, os, re, sys, tempfile, threading
+import contextlib, ctypes, os, re, sys, tempfile, threading
+from lipwise_ray.cli.app import main
 from lipwise_ray.malloc_arenas import keep_few_arenas
 
-took = sys.argv[1] == "few" and keep_few_arenas(os.environ)
+how, took = sys.argv.pop(1), False
+if how == "few":
+    took = keep_few_arenas(os.environ)
+elif how == "command":
+    sys.argv.append("--version")
+    with contextlib.suppress(SystemExit):
+        main()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
@@ -44,7 +51,7 @@ def _counted(how: str, **variables: str) -> tuple[str, int]:
     done = subprocess.run(
         [sys.executable, "-c", _COUNTED, how], env=environment, capture_output=True, text=True, check=True
     )
-    took, count = done.stdout.split()
+    took, count = done.stdout.splitlines()[-1].split()
     return took, int(count)
 
 
@@ -53,6 +60,7 @@ def test_threads_share_few_arenas() -> None:
     """Six threads have more by glibc's own choice; what the environment says stays."""
     assert _counted("many")[1] > MOST_ARENAS
     assert _counted("few") == ("True", MOST_ARENAS)
+    assert _counted("command")[1] == MOST_ARENAS  # it has one while it begins
     assert _counted("many", **FEW_ARENAS) == ("False", MOST_ARENAS)
     assert _counted("few", MALLOC_ARENA_MAX="4") == ("False", 4)
     assert _counted("few", GLIBC_TUNABLES="glibc.malloc.arena_max=3") == ("False", 3)

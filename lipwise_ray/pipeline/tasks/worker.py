@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 import traceback
 from collections.abc import Generator, Mapping
@@ -16,7 +15,6 @@ import cv2
 from lipwise_ray.backends.devices import check_cuda
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import LipwiseError, ran_out_of_memory
-from lipwise_ray.malloc_arenas import keep_few_arenas
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.locator import WeightsLocator, mirror_of
 from lipwise_ray.nets.exports import exports_of
@@ -42,7 +40,6 @@ class Worker:
     """Runs tasks. One at a time; `frames_done` may be read from another thread."""
 
     def __init__(self, config: WorkerConfig) -> None:
-        keep_few_arenas(os.environ)
         self._config = config
         self._cache = cache_of(config.paths)
         self._store = open_store(config.state, self._cache)
