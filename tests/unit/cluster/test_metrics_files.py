@@ -78,17 +78,17 @@ def test_prometheus_understands_its_files(tmp_path: Path) -> None:
     if promtool is None:
         pytest.skip("no promtool (Debian's prometheus)")
 
-    def checked(text: str) -> int:
+    def checked(text: str) -> tuple[int, str]:
         (tmp_path / "p.yml").write_text(text)
-        return subprocess.run(
-            [promtool, "check", "config", tmp_path / "p.yml"], check=False, capture_output=True
-        ).returncode
+        done = subprocess.run([promtool, "check", "config", tmp_path / "p.yml"], check=False, capture_output=True)
+        return done.returncode, (done.stdout + done.stderr).decode()
 
     text = (METRICS_FOLDER / "prometheus.yml").read_text()
     for name in ("figures.yml", "alerts.yml"):
         shutil.copy(METRICS_FOLDER / name, tmp_path)
-    assert checked(text) == 0
-    assert checked(text.replace("scrape_interval", "scrape_intervall")) != 0
+    code, told = checked(text)
+    assert code == 0, told
+    assert checked(text.replace("scrape_interval", "scrape_intervall"))[0] != 0
     rules = [{"record": f"test:{number}", "expr": text} for number, text in enumerate(_expressions())]
     rules = [{**rule, "expr": rule["expr"].replace("$__range", "6h")} for rule in rules]
     (tmp_path / "r.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
