@@ -33,6 +33,11 @@ def as_csv(rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> bytes
     return data.getvalue()
 
 
+def as_line(row: FlatRow) -> bytes:
+    """Return a row as a line of JSON in UTF-8; what no text may hold is escaped."""
+    return _as_json(row).encode("utf-8", "backslashreplace") + b"\n"
+
+
 def write_tables(
     rows: Iterable[FlatRow], csv_file: BinaryIO, lines_file: BinaryIO, parquet_file: BinaryIO | None = None
 ) -> None:
@@ -41,9 +46,10 @@ def write_tables(
     with ParquetTable(parquet_file) if parquet_file else nullcontext() as parquet_table:
         while some := list(islice(waiting, _ROWS_A_BATCH)):
             csv_table.add(some)
-            lines_file.writelines(_as_json(row).encode("utf-8", "backslashreplace") + b"\n" for row in some)
+            lines = list(map(as_line, some))
+            lines_file.writelines(lines)
             if parquet_table:
-                parquet_table.add(some)
+                parquet_table.add(lines)
 
 
 class _CsvTable:
@@ -88,11 +94,19 @@ class ParquetTable:
         self._writer = pq.ParquetWriter(file, self._schema)
         self._batches: list[pa.RecordBatch] = []
 
-    def add(self, rows: list[FlatRow]) -> None:
-        """Take rows in; they wait for the end of a group as columns, which are small."""
-        import pyarrow as pa
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Take rows in; they wait for the end of a group as columns, which are small.
 
-        self._batches.append(pa.RecordBatch.from_pylist(rows, schema=self._schema))
+        Args:
+            lines: The rows, by `as_line`: to make columns of Python's own values pyarrow loads pandas where that is
+                installed, which takes longer than all else at the end of a short run.
+        """
+        from pyarrow import json as arrow_json
+
+        data = b"".join(lines)
+        read = arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1)
+        parse = arrow_json.ParseOptions(explicit_schema=self._schema, unexpected_field_behavior="ignore")
+        self._batches += arrow_json.read_json(io.BytesIO(data), read, parse).to_batches()
         if len(self._batches) >= _BATCHES_A_GROUP:
             self._write()
 

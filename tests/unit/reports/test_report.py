@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +20,7 @@ from lipwise_ray.errors import StateError
 from lipwise_ray.reports import charts
 from lipwise_ray.reports.row_sheet import RowSheet
 from lipwise_ray.reports.rows import collect, columns, row_of
-from lipwise_ray.reports.tables import ParquetTable, as_csv
+from lipwise_ray.reports.tables import ParquetTable, as_csv, as_line
 from lipwise_ray.reports.worst_first import _verdict, worst_first
 from lipwise_ray.reports.write import file_names, write_report
 from lipwise_ray.state import layout
@@ -337,11 +339,31 @@ def test_types_hold_where_all_is_missing() -> None:
     def _parquet(record: Json) -> io.BytesIO:
         file = io.BytesIO()
         with ParquetTable(file) as table:
-            table.add([row_of(record, 0)])
+            table.add([as_line(row_of(record, 0))])
         return io.BytesIO(file.getvalue())
 
     one, other = (pq.read_schema(_parquet(record)) for record in (_done(2), _failed(3)))
     assert one.equals(other)
+
+
+def test_parquet_holds_what_the_lines_do_and_needs_no_pandas() -> None:
+    """Numbers, texts and gaps as they are; what a table has beside a report's columns is left out."""
+    code = """
+import io, json, sys
+import pyarrow.parquet as pq
+from lipwise_ray.reports.rows import columns
+from lipwise_ray.reports.tables import write_tables
+
+texts = {"row_id": 'a "1"', "language": "é\u2028", "message": "x" * 3_000_000}
+row = dict.fromkeys(columns()) | texts | {"frames": 2**40, "lse_d": 0.1, "reused": True, "seconds": 3}
+tables = [io.BytesIO() for _ in range(3)]
+write_tables([row | {"other": [1]}, dict.fromkeys(columns())], *tables)
+assert "pandas" not in sys.modules
+assert pq.read_table(tables[2]).to_pylist() == [
+    {name: json.loads(line)[name] for name in columns()} for line in tables[1].getvalue().splitlines()
+]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_page_runs_nothing_and_asks_for_nothing(tmp_path: Path) -> None:
