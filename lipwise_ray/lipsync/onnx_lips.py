@@ -101,7 +101,7 @@ def open_onnx_lips(
     layout = layout_of(weights)
     batch = layout.batch or batch_faces
     if runtime == OPENVINO:
-        network = open_network(weights.read_bytes(), OPENVINO, batch=batch, threads=threads)
+        network = open_network(weights, OPENVINO, batch=batch, threads=threads)
         judged = refusing(OPENVINO)  # ONNX Runtime, for which such files are made, may run it all the same
     else:
         network = _OnnxSession(weights, threads, device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 8 << 30
 _OPSET = 17
-_VERSION = 1
+_VERSION = 2
 """Raised when the same network and torch would give another file."""
 
-_DIGEST_BYTES = hashlib.sha256().digest_size
+_DOC_STRING = bytes((6 << 3 | 2, 2 * hashlib.sha256().digest_size))
+"""How a text of that length begins in a file of ONNX: field 6 of the model. Source: onnx/onnx.proto."""
+
+_SEAL_BYTES = len(_DOC_STRING) + _DOC_STRING[1]
+_BLOCK_BYTES = 1 << 20
 _OUTPUT = "output"
 
 
@@ -53,7 +58,8 @@ class Exportable:
 class Exports:
     """Exported networks of this machine's processes, made when first asked for.
 
-    A file begins with the digest of the rest: one that was damaged is made again.
+    A file ends with the digest of the rest, as the text that ONNX lets describe a model: one that was damaged is made
+    again.
 
     Args:
         cache: Keeps the files.
@@ -62,8 +68,8 @@ class Exports:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
-    def get(self, network: Exportable, runtime: Runtime) -> bytes:
-        """Return a network as an ONNX file.
+    def get(self, network: Exportable, runtime: Runtime) -> Path:
+        """Return a network as an ONNX file, which is not to be changed.
 
         Args:
             network: The network.
@@ -78,20 +84,34 @@ class Exports:
         def fill(part: Path) -> bool:
             with refusing(runtime):
                 model = export(network)
-            part.write_bytes(hashlib.sha256(model).digest() + model)
+            part.write_bytes(model + _seal(hashlib.sha256(model).hexdigest()))
             return True
 
         while True:
             path = self._cache.get(network.key, fill)
             assert path is not None  # `fill` never says that there is none
             try:
-                kept = path.read_bytes()
+                is_whole = _is_whole(path)
             except FileNotFoundError:  # another process made room, or found it damaged
                 continue
-            model = kept[_DIGEST_BYTES:]
-            if hashlib.sha256(model).digest() == kept[:_DIGEST_BYTES]:
-                return model
+            if is_whole:
+                return path
             path.unlink(missing_ok=True)
+
+
+def _seal(hexdigest: str) -> bytes:
+    return _DOC_STRING + hexdigest.encode()
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file ends with the digest of what comes before."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - _SEAL_BYTES
+        while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
+            digest.update(block)
+            left -= len(block)
+        return file.read() == _seal(digest.hexdigest())
 
 
 def exports_of(scratch: str | None) -> Exports:

@@ -13,6 +13,8 @@ from lipwise_ray.nets.onnx_session import session_options
 from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lipwise_ray.nets.precision import Precision
 
 Runtime = Literal["torch", "onnxruntime", "openvino"]
@@ -99,12 +101,12 @@ def load_runtime(runtime: Runtime) -> None:
 
 
 def open_network(
-    model: bytes, runtime: Runtime, *, batch: int, threads: int = 0, bfloat16: bool = False
+    model: Path | bytes, runtime: Runtime, *, batch: int, threads: int = 0, bfloat16: bool = False
 ) -> CompiledNetwork:
     """Return a network, ready to be called.
 
     Args:
-        model: Its export: see `nets.exports`.
+        model: Its export: see `nets.exports`. A file takes less memory than its bytes, of which a runtime makes copies.
         runtime: ``onnxruntime`` or ``openvino``.
         batch: Size of its inputs' first axis.
         threads: Threads that it may use; 0 leaves that to the runtime.
@@ -132,7 +134,7 @@ def _openvino() -> ModuleType:
 class _OnnxRuntimeNetwork:
     """A session of ONNX Runtime, in float32."""
 
-    def __init__(self, model: bytes, batch: int, threads: int) -> None:
+    def __init__(self, model: Path | bytes, batch: int, threads: int) -> None:
         options = session_options(threads)
         options.add_free_dimension_override_by_name(BATCH, batch)
         import onnxruntime  # once its telemetry is off
@@ -149,9 +151,9 @@ class _OnnxRuntimeNetwork:
 class _OpenVinoNetwork:
     """A network that OpenVINO has compiled for this processor."""
 
-    def __init__(self, model: bytes, batch: int, threads: int, *, bfloat16: bool) -> None:
+    def __init__(self, model: Path | bytes, batch: int, threads: int, *, bfloat16: bool) -> None:
         read = _openvino().Core()
-        network = read.read_model(model, b"")
+        network = read.read_model(model, b"") if isinstance(model, bytes) else read.read_model(model)
         network.reshape({one: [batch, *list(one.get_partial_shape())[1:]] for one in network.inputs})
         options = {
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",

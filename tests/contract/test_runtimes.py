@@ -114,15 +114,15 @@ def test_exports_are_made_once_and_damaged_ones_again(tmp_path: Path) -> None:
     """By any of a machine's processes; a file whose bytes changed, or end early, is not used."""
     calls: list[int] = []
     network, exports = _exportable(calls), Exports(Cache(tmp_path))
-    model = exports.get(network, ONNXRUNTIME)
-    assert Exports(Cache(tmp_path)).get(network, OPENVINO) == model
+    path = exports.get(network, ONNXRUNTIME)
+    assert Exports(Cache(tmp_path)).get(network, OPENVINO) == path
     assert len(calls) == 1
-    (path,) = tmp_path.glob("conv-*.onnx")
+    assert list(tmp_path.glob("conv-*.onnx")) == [path]
     whole = path.read_bytes()
-    for damaged in (whole[:-9], whole[:200] + b"x" + whole[201:], b""):
+    for damaged in (whole[:-9], whole[:200] + b"x" + whole[201:], whole + b"x", b""):
         path.write_bytes(damaged)
-        assert exports.get(network, ONNXRUNTIME) == model
-    assert len(calls) == 4
+        assert exports.get(network, ONNXRUNTIME).read_bytes() == whole
+    assert len(calls) == 5
     other = Exportable("conv", "b" * 64, network.make, network.inputs)
     assert other.key != network.key
 
@@ -162,8 +162,10 @@ def test_a_runtime_that_fails_is_left_where_settings_allow_it(tmp_path: Path) ->
     (tmp_path / "exports").mkdir()
 
     class Failing(Exports):
-        def get(self, network: Exportable, runtime: Runtime) -> bytes:
-            return b"no network"  # what a later runtime may find of an earlier one's export
+        def get(self, network: Exportable, runtime: Runtime) -> Path:
+            path = tmp_path / "later.onnx"
+            path.write_bytes(b"no network")  # what a later runtime may find of an earlier one's export
+            return path
 
     def loaded(runtime: str, exports: Exports) -> object:
         settings = resolve([("test", {"lipsync": {"model": "tiny_generator"}, "engine": {"cpu_runtime": runtime}})])

@@ -131,8 +131,10 @@ def test_a_scorer_that_a_runtime_does_not_take_is_torchs(tmp_path: Path, judge: 
     lips = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_generator", "wav2lip")
 
     class Failing(Exports):
-        def get(self, network: Exportable, runtime: Runtime) -> bytes:
-            return b"no network" if network.sha256 == judge.sha256 else super().get(network, runtime)
+        def get(self, network: Exportable, runtime: Runtime) -> Path:
+            path = tmp_path / "other.onnx"
+            path.write_bytes(b"no network")
+            return path if network.sha256 == judge.sha256 else super().get(network, runtime)
 
     def loaded(runtime: str) -> SyncScorer | None:
         settings = resolve([("test", {"lipsync": {"model": "tiny_generator"}, "engine": {"cpu_runtime": runtime}})])

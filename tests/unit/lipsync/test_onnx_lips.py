@@ -178,9 +178,16 @@ def test_what_gives_no_images_is_none(
 
 @pytest.mark.skipif(not is_installed(OPENVINO), reason="needs the extra cpu")
 def test_a_network_that_openvino_cannot_run_is_that_runtimes_refusal(tmp_path: Path) -> None:
-    """It drops the input that the network does not hear: a worker that may choose then takes ONNX Runtime."""
+    """It knows no determinants, of which this network adds nothing: a worker that may choose takes ONNX Runtime."""
     inputs = {"source": ("b", 1, 80, 16), "target": ("b", 6, 96, 96)}
-    nodes = [helper.make_node("Slice", ["target", "first", "third", "channel"], ["output"])]
+    nodes = [
+        helper.make_node("Slice", ["target", "first", "third", "channel"], ["masked"]),
+        helper.make_node("Det", ["target"], ["volumes"]),
+        helper.make_node("Sign", ["volumes"], ["signs"]),
+        helper.make_node("ReduceMax", ["signs"], ["sign"]),
+        helper.make_node("Mul", ["sign", "zero"], ["nothing"]),
+        helper.make_node("Add", ["masked", "nothing"], ["output"]),
+    ]
     path = write_network(tmp_path / "w.onnx", inputs, nodes, ("b", 3, 96, 96))
     with pytest.raises(SetupError) as refused:
         _opened(path, runtime=OPENVINO)
