@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def theirs(options: argparse.Namespace, folder: Path, video: Path, audio: Path, 
         audio: The audio.
         box: Of its face; without one it is looked for.
     """
-    words = [str(options.python), "inference.py", "--checkpoint_path", str(options.checkpoint)]
+    python = Path(shutil.which(options.python) or options.python).absolute()  # it runs in the checkout's folder
+    words = [str(python), "inference.py", "--checkpoint_path", str(options.checkpoint)]
     words += ["--face", str(video), "--audio", str(audio)]
     words += ["--box", *box.partition(":")[2].split(",")] if box else []
 
