@@ -7,7 +7,7 @@ FOLDER is a checkout of Wav2Lip that runs here, with S3FD's weights where it loo
 that has what it needs. Without it only our own figures are printed. Both get the same checkpoint (without --checkpoint
 one of made-up weights) and take turns; medians of the runs count. With a face in a fixed box, a frame is what ten
 seconds cost more than five, by 125. --recording is a video of somebody who speaks, whose face is looked for, under its
-own audio.
+own audio; its pauses are dubbed here too, as the original does.
 """
 
 # pyright: basic
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def theirs(options: argparse.Namespace, folder: Path, video: Path, audio: Path, 
         audio: The audio.
         box: Of its face; without one it is looked for.
     """
-    words = [str(options.python), "inference.py", "--checkpoint_path", str(options.checkpoint)]
+    python = Path(shutil.which(options.python) or options.python).absolute()  # it runs in the checkout's folder
+    words = [str(python), "inference.py", "--checkpoint_path", str(options.checkpoint)]
     words += ["--face", str(video), "--audio", str(audio)]
     words += ["--box", *box.partition(":")[2].split(",")] if box else []
 
@@ -109,6 +111,7 @@ def face_found(options: argparse.Namespace, folder: Path) -> None:
     recording, manifest = options.recording.resolve(), folder / "recording.csv"
     manifest.write_text(f"id,video,audio,output\nrecording,{recording},{recording},recording.mp4\n")
     sets = [f'{section}.checkpoint="{file}"' for section, file in _files(options).items()]
+    sets.append('lipsync.silence="off"')  # else lips of pauses are left as they are, which costs less
     runs = {"ours": ours(manifest, sets)}
     if options.checkout is not None:
         runs["original"] = theirs(options, folder, recording, recording)
