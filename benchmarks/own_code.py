@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -216,17 +217,20 @@ def _jobs(recipe: Any, frames: list[Any], boxes: Any, points: Any) -> Any:
     from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 
     mel = np.zeros((80, 16), np.float32)
-    writable = recipe.apply
-    if importlib.util.find_spec("lipwise_ray.media.frame_copies"):  # not in every checkout that is measured
+    # Not every checkout that is measured copies frames as late as they are written to.
+    shares = "is_shared" in FrameJob.__slots__
+    own = recipe.apply
+    if not shares and importlib.util.find_spec("lipwise_ray.media.frame_copies"):
         from lipwise_ray.media.frame_copies import FrameCopies
 
-        writable = FrameCopies(recipe)
+        own = FrameCopies(recipe)
     for number, (frame, box, five) in enumerate(zip(frames, boxes, points, strict=True)):
         second = number % 25
         opacity = _FADES[second] if second < len(_FADES) else 1.0
         padded = box + np.array([0, 0, 0, 0.1 * (box[3] - box[1])], np.float32)
         target = FaceTarget(0, padded.astype(np.float32), five.astype(np.float32), mel, opacity)
-        yield FrameJob(writable(frame), (target,), source=number, number=number)
+        job = FrameJob(frame if shares else own(frame), (target,), source=number, number=number)
+        yield replace(job, is_shared=True) if shares else job
 
 
 def _verify(frames: list[Any], canvas: Any) -> float:
