@@ -42,7 +42,7 @@ PRESETS = ("quality", "fast")
 STAGES = (
     ("copy of the frame", "lipwise_ray.media.frame_copies", "FrameCopies.__call__"),
     ("copy by numpy", "lipwise_ray.media.frames", "FrameRecipe.apply"),
-    ("crop", "lipwise_ray.media.planes", "read_region"),
+    ("crop", "lipwise_ray.media.planes", "HostPlanes.read"),
     ("occlusion: view", "lipwise_ray.lipsync.occlusion", "filmed_face"),
     ("occlusion: comparison", "lipwise_ray.lipsync.occlusion", "covered"),
     ("jaw: measure", "lipwise_ray.lipsync.jaw", "Jaws.measure"),

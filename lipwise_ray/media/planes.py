@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lipwise_ray.media.overlay import noise_around, write_region
-from lipwise_ray.media.region import read_luma, read_region
+from lipwise_ray.media.region import read_luma, read_regions
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -146,10 +146,9 @@ class HostPlanes:
         kernel: Kernel = "cubic",
     ) -> Sequence[FaceImage]:
         """Return regions as small images."""
-        return [
-            HostImage(read_region(one.frame, canvas, one.to_shown, size_px, quantize_8bit=quantize_8bit, kernel=kernel))
-            for one in views
-        ]
+        frames, maps = [one.frame for one in views], [one.to_shown for one in views]
+        crops = read_regions(frames, canvas, maps, size_px, quantize_8bit=quantize_8bit, kernel=kernel)
+        return list(map(HostImage, crops))
 
     def read_luma(self, canvas: Canvas, views: Sequence[View], size_px: int) -> Sequence[FaceImage]:
         """Return the luma of regions."""
