@@ -53,7 +53,7 @@ STAGES = (
     ("light: shift", "lipwise_ray.lipsync.light", "relit"),
     ("same face", "lipwise_ray.lipsync.drafts", "_goes_on"),
     ("noise around", "lipwise_ray.media.planes", "noise_around"),
-    ("composite", "lipwise_ray.media.planes", "write_region"),
+    ("composite", "lipwise_ray.media.planes", "HostPlanes.write"),
     ("fading lips", "lipwise_ray.lipsync.renderer", "Renderer._lay"),
     ("measures: crop", "lipwise_ray.lipsync.measures", "Measures.cropped"),
     ("measures: luma", "lipwise_ray.lipsync.measures", "Measures.seen"),

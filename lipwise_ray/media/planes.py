@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lipwise_ray.media.overlay import noise_around, write_region
+from lipwise_ray.media.overlay import RegionLayer, noise_around, write_regions
 from lipwise_ray.media.region import read_luma, read_regions
 
 if TYPE_CHECKING:
@@ -166,14 +166,7 @@ class HostPlanes:
         self, canvas: Canvas, layers: Sequence[FaceLayer], *, kernel: Kernel = "cubic", linear_light: bool = False
     ) -> None:
         """Blend images into their frames."""
-        for one in layers:
-            write_region(
-                one.view.frame,
-                canvas,
-                one.view.to_shown,
-                one.image.host(),
-                one.weight,
-                kernel=kernel,
-                linear_light=linear_light,
-                grain=one.grain,
-            )
+        regions = [
+            RegionLayer(one.view.frame, one.view.to_shown, one.image.host(), one.weight, one.grain) for one in layers
+        ]
+        write_regions(canvas, regions, kernel=kernel, linear_light=linear_light)
