@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lipwise_ray.media.overlay import RegionLayer, noise_around, write_regions
-from lipwise_ray.media.region import read_luma, read_regions
+from lipwise_ray.media.region import read_lumas, read_regions
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -152,7 +152,8 @@ class HostPlanes:
 
     def read_luma(self, canvas: Canvas, views: Sequence[View], size_px: int) -> Sequence[FaceImage]:
         """Return the luma of regions."""
-        return [HostImage(read_luma(one.frame, canvas, one.to_shown, size_px)) for one in views]
+        frames, maps = [one.frame for one in views], [one.to_shown for one in views]
+        return list(map(HostImage, read_lumas(frames, canvas, maps, size_px)))
 
     def noise_around(
         self, canvas: Canvas, views: Sequence[View], weights: Sequence[F32Array]

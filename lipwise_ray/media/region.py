@@ -216,8 +216,16 @@ def read_regions(
 
 def read_luma(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int) -> F32Array:
     """Return the luma of a region in levels of 255, shape (size_px, size_px); the arguments are `read_region`'s."""
-    ((luma,),) = _sampled([frame], canvas, [to_shown], size_px, "cubic", 1)
-    return luma.astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
+    (luma,) = read_lumas([frame], canvas, [to_shown], size_px)
+    return luma
+
+
+def read_lumas(
+    frames: Sequence[VideoFrame], canvas: Canvas, to_shown: Sequence[F64Array], size_px: int
+) -> list[F32Array]:
+    """Return the luma of regions as `read_luma`; the arguments are `read_regions`'."""
+    unit = np.float32(1 << (canvas.format.bits - 8))
+    return [luma.astype(np.float32) / unit for (luma,) in _sampled(frames, canvas, to_shown, size_px, "cubic", 1)]
 
 
 def _sampled(
