@@ -100,16 +100,19 @@ def upright_grids(maps: Sequence[F64Array], windows: Sequence[PlanePart], sides_
         windows: Rows and columns of each rectangle.
         sides_px: Side of each image.
     """
-    # The places of all rows and columns at once: each is a few hundred numbers, and a call costs more than those.
-    axes: list[F64Array] = []
-    for (across, down), window, side in zip(maps, windows, sides_px, strict=True):
-        for line, part in zip((down, across), window, strict=True):
-            numbers = np.arange(part.start, part.start + -(-(part.stop - part.start) // _BLOCK) * _BLOCK)
-            places = (np.minimum(numbers, part.stop - 1) - line[2]) / (line[0] + line[1])
-            axes.append(np.clip(places, 1 - _BEFORE, side + _AFTER - _TAPS + 1))
-    if not axes:
+    if not maps:
         return []
-    places = np.concatenate(axes).reshape(-1, _BLOCK)
+    # The places of all rows and columns at once: each is a few hundred numbers, and a call costs more than those.
+    lines = np.concatenate(maps).reshape(-1, 2, 3)[:, ::-1].reshape(-1, 3)  # those of rows, then of columns, as windows
+    parts = [part for window in windows for part in window]
+    counts = [-(-(part.stop - part.start) // _BLOCK) for part in parts]
+    of_block = np.repeat(np.arange(len(parts)), counts)
+    starts = [start for part in parts for start in range(part.start, part.stop, _BLOCK)]
+    numbers = np.minimum(
+        np.array(starts)[:, None] + np.arange(_BLOCK), np.array([part.stop - 1 for part in parts])[of_block, None]
+    )
+    places = (numbers - lines[of_block, 2:]) / (lines[:, 0] + lines[:, 1])[of_block, None]
+    places = np.clip(places, 1 - _BEFORE, np.repeat(sides_px, 2)[of_block, None] + (_AFTER - _TAPS + 1))
     second = np.floor(places)
     first = second.astype(np.int64) + (_BEFORE - 1)
     begin = np.minimum(first[:, 0], first[:, -1])
