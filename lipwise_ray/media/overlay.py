@@ -100,7 +100,7 @@ def write_regions(
         kernel: As for `write_region`.
         linear_light: The same.
     """
-    patches = [_patch(canvas, layer, kernel) for layer in layers]
+    patches = [_fitted(canvas, layer, kernel) for layer in layers]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
     to_yuv, peak = np.column_stack([matrix, offset]), float((1 << canvas.format.bits) - 1)
     for patch, seats in zip(patches, _seats(canvas, patches), strict=True):
@@ -119,7 +119,7 @@ def write_regions(
 
 
 @dataclass(frozen=True, slots=True)
-class _Patch:
+class _FittedImage:
     """An image as it is laid: made smaller first where one that is not would lose pixels.
 
     Attributes:
@@ -137,7 +137,7 @@ class _Patch:
     grain: Grain | None
 
 
-def _patch(canvas: Canvas, layer: RegionLayer, kernel: Kernel) -> _Patch:
+def _fitted(canvas: Canvas, layer: RegionLayer, kernel: Kernel) -> _FittedImage:
     layer.frame.opaque = None  # planes that it has on a device are not written to here
     to_stored, image_bgr, weight = compose(canvas.to_stored(), layer.to_shown), layer.image_bgr, layer.weight
     scale = scale_of(to_stored)
@@ -145,7 +145,7 @@ def _patch(canvas: Canvas, layer: RegionLayer, kernel: Kernel) -> _Patch:
         side = max(2, round(len(image_bgr) * scale))
         to_stored = to_stored * np.array([len(image_bgr) / side, len(image_bgr) / side, 1])
         image_bgr, weight = shrunk(image_bgr, side), None if weight is None else shrunk(weight, side)
-    return _Patch(plane_arrays(layer.frame, canvas.format.planes), to_stored, image_bgr, weight, layer.grain)
+    return _FittedImage(plane_arrays(layer.frame, canvas.format.planes), to_stored, image_bgr, weight, layer.grain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,15 +204,15 @@ class _Seat:
         return _covered(self.spot.to_plane - np.array([[0, 0, left], [0, 0, top]]), extent, size_px)
 
 
-def _spots(canvas: Canvas, patch: _Patch) -> Iterator[_Spot]:
+def _spots(canvas: Canvas, patch: _FittedImage) -> Iterator[_Spot]:
     """Yield the parts of planes that an image changes, if it changes anything of any."""
     side, count = len(patch.image_bgr), canvas.format.planes
     part = (0, side - 1, 0, side - 1) if patch.weight is None else shown_part(patch.weight)
+    if part is None:
+        return
     is_subsampled = canvas.format.shifts(0) != canvas.format.shifts(1)
     for planes in (slice(0, 1), slice(1, count)) if is_subsampled else (slice(0, count),):
         to_plane = plane_map(patch.to_stored, *canvas.format.shifts(planes.start))
-        if part is None:
-            continue
         edges, target = bounds(to_plane, part), patch.targets[planes.start]
         whole, changed = rectangle(edges, target, NOISE_MARGIN_PX), rectangle(edges, target)
         if whole is not None and changed is not None:
@@ -221,34 +221,23 @@ def _spots(canvas: Canvas, patch: _Patch) -> Iterator[_Spot]:
             yield _Spot(planes, to_plane, changed, whole, has_margin)
 
 
-def _seats(canvas: Canvas, patches: Sequence[_Patch]) -> list[list[_Seat]]:
+def _seats(canvas: Canvas, patches: Sequence[_FittedImage]) -> list[list[_Seat]]:
     """Return the seats of images: the grids of all that are upright are made together."""
-    spots = [list(_spots(canvas, patch)) for patch in patches]
-    upright = [
-        (spot, len(patch.image_bgr))
-        for patch, some in zip(patches, spots, strict=True)
-        if is_upright(patch.to_stored)
-        for spot in some
-    ]
+    spots = [(patch, spot) for patch in patches for spot in _spots(canvas, patch)]
+    upright = [(patch, spot) for patch, spot in spots if is_upright(patch.to_stored)]
     grids = iter(
         upright_grids(
-            [spot.to_plane for spot, _ in upright],
-            [spot.whole if spot.has_margin else spot.changed for spot, _ in upright],
-            [side for _, side in upright],
+            [spot.to_plane for _, spot in upright],
+            [spot.whole if spot.has_margin else spot.changed for _, spot in upright],
+            [len(patch.image_bgr) for patch, _ in upright],
         )
     )
-    return [
-        [
-            _Seat(
-                spot,
-                next(grids)
-                if is_upright(patch.to_stored)
-                else WarpedGrid(spot.to_plane, spot.whole, spot.changed, spot.has_margin),
-            )
-            for spot in some
-        ]
-        for patch, some in zip(patches, spots, strict=True)
-    ]
+    seats: dict[int, list[_Seat]] = {id(patch): [] for patch in patches}
+    for patch, spot in spots:
+        is_warped = not is_upright(patch.to_stored)
+        grid = WarpedGrid(spot.to_plane, spot.whole, spot.changed, spot.has_margin) if is_warped else next(grids)
+        seats[id(patch)].append(_Seat(spot, grid))
+    return list(seats.values())
 
 
 def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float | None:

@@ -43,7 +43,7 @@ def with_edges(image: F32Array, border: int) -> F32Array:
 
 
 def without_edges(image: F32Array) -> F32Array:
-    """Return what `with_edges` was given, of whatever is between rows and columns; it is a view."""
+    """Return the image that `with_edges` was given, whatever lies between its rows and columns; a view."""
     return image[_BEFORE:-_AFTER, ..., _BEFORE:-_AFTER]
 
 
