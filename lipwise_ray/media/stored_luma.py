@@ -35,4 +35,5 @@ def stored_luma(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: 
     (x0, x1), (y0, y1) = np.rint(to_plane @ corners - FIRST_EDGE).astype(int).tolist()
     columns, rows = slice(min(x0, x1), max(x0, x1)), slice(min(y0, y1), max(y0, y1))
     part = repeated(plane_array(frame, 0), rows, columns)[:: 1 if y0 < y1 else -1, :: 1 if x0 < x1 else -1]
-    return (part.T if to_plane[0, 0] == 0 else part) / np.float32(1 << (canvas.format.bits - 8))
+    turned = part.T if to_plane[0, 0] == 0 else part
+    return turned.astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
