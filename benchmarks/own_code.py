@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ PRESETS = ("quality", "fast")
 STAGES = (
     ("copy of the frame", "lipwise_ray.media.frame_copies", "FrameCopies.__call__"),
     ("copy by numpy", "lipwise_ray.media.frames", "FrameRecipe.apply"),
-    ("crop", "lipwise_ray.media.planes", "read_region"),
+    ("crop", "lipwise_ray.media.planes", "HostPlanes.read"),
     ("occlusion: view", "lipwise_ray.lipsync.occlusion", "filmed_face"),
     ("occlusion: comparison", "lipwise_ray.lipsync.occlusion", "covered"),
     ("jaw: measure", "lipwise_ray.lipsync.jaw", "Jaws.measure"),
@@ -52,7 +53,7 @@ STAGES = (
     ("light: shift", "lipwise_ray.lipsync.light", "relit"),
     ("same face", "lipwise_ray.lipsync.drafts", "_goes_on"),
     ("noise around", "lipwise_ray.media.planes", "noise_around"),
-    ("composite", "lipwise_ray.media.planes", "write_region"),
+    ("composite", "lipwise_ray.media.planes", "HostPlanes.write"),
     ("fading lips", "lipwise_ray.lipsync.renderer", "Renderer._lay"),
     ("measures: crop", "lipwise_ray.lipsync.measures", "Measures.cropped"),
     ("measures: luma", "lipwise_ray.lipsync.measures", "Measures.seen"),
@@ -216,17 +217,20 @@ def _jobs(recipe: Any, frames: list[Any], boxes: Any, points: Any) -> Any:
     from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 
     mel = np.zeros((80, 16), np.float32)
-    writable = recipe.apply
-    if importlib.util.find_spec("lipwise_ray.media.frame_copies"):  # not in every checkout that is measured
+    # Not every checkout that is measured copies frames as late as they are written to.
+    shares = "is_shared" in FrameJob.__slots__
+    own = recipe.apply
+    if not shares and importlib.util.find_spec("lipwise_ray.media.frame_copies"):
         from lipwise_ray.media.frame_copies import FrameCopies
 
-        writable = FrameCopies(recipe)
+        own = FrameCopies(recipe)
     for number, (frame, box, five) in enumerate(zip(frames, boxes, points, strict=True)):
         second = number % 25
         opacity = _FADES[second] if second < len(_FADES) else 1.0
         padded = box + np.array([0, 0, 0, 0.1 * (box[3] - box[1])], np.float32)
         target = FaceTarget(0, padded.astype(np.float32), five.astype(np.float32), mel, opacity)
-        yield FrameJob(writable(frame), (target,), source=number, number=number)
+        job = FrameJob(frame if shares else own(frame), (target,), source=number, number=number)
+        yield replace(job, is_shared=True) if shares else job
 
 
 def _verify(frames: list[Any], canvas: Any) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lipwise_ray.lipsync.compose import MaskKind
@@ -11,6 +11,8 @@ from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+
+    from lipwise_ray.media.frame_copies import FrameCopies
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,14 @@ class FrameJob:
     """One output frame before dubbing.
 
     Attributes:
-        frame: A writable frame of the canvas.
+        frame: A frame of the canvas.
         targets: The faces to dub; may be none.
         source: Number of the source frame; its grain goes by it.
         number: Number of the output frame in its video; by it faces are picked for measuring.
         outside: Frames between it and those that are to be shown, itself counted: 0 for one of them, else it only tells
             what faces are like around.
         fills_window: However far outside, it is of a window of frames that a network takes together.
+        is_shared: Others refer to the frame, such as its decoder: it is copied before it is written to.
     """
 
     frame: VideoFrame
@@ -52,6 +55,15 @@ class FrameJob:
     number: int = 0
     outside: int = 0
     fills_window: bool = False
+    is_shared: bool = False
+
+    def with_own_frame(self, copies: FrameCopies) -> FrameJob:
+        """Return the work with a frame that nobody else refers to.
+
+        Args:
+            copies: Copies it where others do.
+        """
+        return replace(self, frame=copies(self.frame), is_shared=False) if self.is_shared else self
 
 
 @dataclass(frozen=True, slots=True)

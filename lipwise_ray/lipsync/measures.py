@@ -12,10 +12,11 @@ from lipwise_ray.lipsync.align import at_size
 from lipwise_ray.lipsync.flicker import FRAMES, SIDE_PX, Flicker
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 from lipwise_ray.lipsync.restoration import PatchPlace
-from lipwise_ray.lipsync.sharpness import Sharpness, side_px
+from lipwise_ray.lipsync.sharpness import MOST_PX, Sharpness, side_px
 from lipwise_ray.lipsync.texture import Smoothness
-from lipwise_ray.media.planes import FaceImage, Planes, View
+from lipwise_ray.media.planes import FaceImage, HostImage, Planes, View
 from lipwise_ray.media.region import Canvas
+from lipwise_ray.media.stored_luma import stored_luma
 
 _EVERY = 11
 """One output frame of so many is measured. Codecs repeat their kinds of frames every 2, 3, 4 or 8, and key frames every
@@ -58,7 +59,7 @@ class FaceLuma:
 
     Attributes:
         small: By it flicker is measured; None where it is not.
-        full: By it sharpness is measured; None where it is not.
+        full: By it sharpness is measured, of any shape; None where it is not.
     """
 
     small: FaceImage | None
@@ -86,8 +87,15 @@ class Measures:
     def seen(self, faces: Sequence[LaidFace]) -> list[FaceLuma]:
         """Return faces as they are in their frames now: as they were filmed, or with the new ones over them."""
         small = self._luma(faces, [face.flicker_px for face in faces])
-        full = self._luma(faces, [face.sharpness_px for face in faces])
-        return list(map(FaceLuma, small, full))
+        sides = [face.sharpness_px for face in faces]
+        stored = [self._stored(face) if 0 < side < MOST_PX else None for face, side in zip(faces, sides, strict=True)]
+        warped = self._luma(faces, [0 if one else side for one, side in zip(stored, sides, strict=True)])
+        return [FaceLuma(one, full or other) for one, full, other in zip(small, stored, warped, strict=True)]
+
+    def _stored(self, face: LaidFace) -> FaceImage | None:
+        """Return the luma of a face as it is stored: quicker than to resample it at that size, and no less sharp."""
+        luma = stored_luma(face.job.frame, self._canvas, face.place.to_shown, face.place.side_px)
+        return None if luma is None else HostImage(luma)
 
     def _luma(self, faces: Sequence[LaidFace], sides_px: Sequence[int]) -> list[FaceImage | None]:
         """Return the luma of faces at some sides, None where that is 0."""

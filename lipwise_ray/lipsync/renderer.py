@@ -30,6 +30,7 @@ from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.restoring import Restoring
 from lipwise_ray.lipsync.steadying import Strength
 from lipwise_ray.lipsync.windowed_lips import WindowedLips
+from lipwise_ray.media.frame_copies import FrameCopies
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import sample_bytes
 from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes, View
@@ -288,24 +289,31 @@ class Renderer:
     # composite ---------------------------------------------------------------------------------------
 
     def _composed(self, items: Iterator[FrameDraft]) -> Iterator[VideoFrame]:
-        size, measures = self._planes.faces_a_call, self.measures
+        size, measures, copies = self._planes.faces_a_call, self.measures, FrameCopies(self._canvas)
         seen: list[tuple[LaidFace, FaceLuma, FaceLuma]] = []
         for group in in_groups(items, lambda item: item.faces, size, self._waiting(size)):
             begin = time.perf_counter()
-            for item in group:
-                for face in item.faces:
-                    measures.cropped(item.job, face.crop)
-            faces = [LaidFace(item.job, face.target, face.place) for item in group for face in item.faces]
+            jobs = [item.job.with_own_frame(copies) for item in group]
+            drafts = [(job, face) for job, item in zip(jobs, group, strict=True) for face in item.faces]
+            for job, face in drafts:
+                measures.cropped(job, face.crop)
+            faces = [LaidFace(job, face.target, face.place) for job, face in drafts]
             filmed = measures.seen(faces)
             # Of one frame one after the other: a face's surroundings are those that the ones before it have left.
             for number in range(max(len(item.faces) for item in group)):
-                self._lay([(item.job, item.faces[number]) for item in group if number < len(item.faces)])
+                self._lay(
+                    [
+                        (job, item.faces[number])
+                        for job, item in zip(jobs, group, strict=True)
+                        if number < len(item.faces)
+                    ]
+                )
             # What the last group's faces look like has come from the device by now: nothing waits for it.
             before, seen = seen, list(zip(faces, filmed, measures.seen(faces), strict=True))
             for one in before:
                 measures.add(*one)
             self.times.composite.add(time.perf_counter() - begin)
-            yield from (item.job.frame for item in group)
+            yield from (job.frame for job in jobs)
         for one in seen:
             measures.add(*one)
 

@@ -14,7 +14,7 @@ from lipwise_ray.values import BoolArray, F32Array, F64Array
 LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)
 """Weights of the channels in luma. Source: Rec. ITU-R BT.601."""
 
-_LEAST_PX, _MOST_PX = 64, 512
+_LEAST_PX, MOST_PX = 64, 512
 _FINE_PX = 1.0
 _EDGES = 0.75
 _NOISE_TO_EDGES = 2.44
@@ -77,25 +77,25 @@ def side_px(crop_px: int, to_shown: F64Array, opacity: float) -> int:
         opacity: Of the new face.
     """
     side = round(crop_px * scale_of(to_shown))
-    return 0 if side < _LEAST_PX or opacity < 1 else min(_MOST_PX, side)
+    return 0 if side < _LEAST_PX or opacity < 1 else min(MOST_PX, side)
 
 
-def regions_of(mask: F32Array | None, side_px: int) -> tuple[BoolArray, BoolArray] | None:
-    """Return the regions of the new mouth in a crop and of the face around it, each of shape (side_px, side_px).
+def regions_of(mask: F32Array | None, size_px: tuple[int, int]) -> tuple[BoolArray, BoolArray] | None:
+    """Return the regions of the new mouth in a crop and of the face around it, each of the shape that is measured.
 
     Around it is the upper half of the crop, without its sides. None where either has too few pixels.
 
     Args:
         mask: Opacity of the new face, shape (S, S); None where it overwrites the crop.
-        side_px: Side of the image that is measured.
+        size_px: Rows and columns of the image that is measured.
     """
-    place = (np.arange(side_px) + 0.5) / side_px
-    within = np.abs(place - 0.5) < 0.5 - _ASIDE
-    upper = (place < _AROUND_TO)[:, None] & within[None, :]
+    down, across = ((np.arange(side) + 0.5) / side for side in size_px)
+    within = np.abs(across - 0.5) < 0.5 - _ASIDE
+    upper = (down < _AROUND_TO)[:, None] & within[None, :]
     if mask is None:
-        mouth, around = (place >= _AROUND_TO)[:, None] & within[None, :], upper
+        mouth, around = (down >= _AROUND_TO)[:, None] & within[None, :], upper
     else:
-        opacity = cv2.resize(mask, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+        opacity = cv2.resize(mask, size_px[::-1], interpolation=cv2.INTER_LINEAR)
         mouth, around = opacity > _INSIDE, upper & (opacity < _OUTSIDE)
     return (mouth, around) if min(mouth.sum(), around.sum()) >= _FEWEST_PIXELS else None
 
@@ -123,11 +123,11 @@ class Sharpness:
         """Take in a face.
 
         Args:
-            dubbed: Luma of the crop in levels of 255, shape (side_px, side_px).
+            dubbed: Luma of the crop in levels of 255, of any shape.
             filmed: The same of the original.
             mask: Opacity of the new face, shape (S, S); None where it overwrites the crop.
         """
-        regions = regions_of(mask, len(dubbed))
+        regions = regions_of(mask, (dubbed.shape[0], dubbed.shape[1]))
         if regions is None:
             return
         mouth, around = regions

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import add
 from typing import cast
 
@@ -94,24 +95,20 @@ def area_weights(starts: F64Array, steps: F64Array, count: int, together: int = 
     edges = starts[:, None] + steps[:, None] * (np.arange(count + 1) - 0.5)
     second = np.floor(edges)
     after = edges - second
-    # Powers lie one after the other: steps over long rows are cheaper than over four numbers.
-    powers = np.ones((len(_SHARES), *after.shape))
-    powers[1] = after
-    for power in range(2, len(_SHARES)):
-        np.multiply(powers[power - 1], after, out=powers[power])
-    shares = (_SHARES.T @ powers.reshape(len(_SHARES), -1)).reshape(_TAPS, *after.shape)
+    shares = _SHARES[-1][:, None, None]
+    for share in _SHARES[-2::-1]:
+        shares = shares * after + share[:, None, None]
     # Of every edge, the shares of a block's samples that lie before it; an average is what lies between two.
     bounds = np.minimum(np.arange(0, count, together)[:, None] + np.arange(together + 1), count)
-    place = np.take(second.astype(np.int64) - 1, bounds, axis=1)
+    place = np.take(second.astype(np.int32) - 1, bounds, axis=1)
     ends = place[..., 0], place[..., -1]
     first = np.minimum(*ends)
     spans = np.maximum(*ends) - first + _TAPS
     place -= first[..., None]
     samples = int(spans.max())
-    before = np.empty((*place.shape, samples), np.float32)
-    np.less(np.arange(samples), place[..., None], out=before)
-    place += np.arange(0, before.size, samples).reshape(place.shape)
-    before.reshape(-1)[place + np.arange(_TAPS)[:, None, None, None]] = np.take(shares, bounds, axis=2)
+    before = np.less(np.arange(samples, dtype=np.int32), place[..., None]).astype(np.float32)
+    taps = place + np.arange(0, before.size, samples).reshape(place.shape) + np.arange(_TAPS)[:, None, None, None]
+    before.reshape(-1)[taps] = np.take(shares, bounds, axis=2)
     weights = before[:, :, 1:] - before[:, :, :-1]
     weights /= steps.astype(np.float32)[:, None, None, None]
     return [AreaWeights(count, *own) for own in zip(first, spans, weights, strict=True)]
@@ -139,18 +136,34 @@ class AreaAverage:
         """
         rows, columns = self._samples
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        part = np.empty((len(planes), height, width), np.float32)
-        for own, plane in zip(part, planes, strict=True):
-            own[:] = repeated(plane, rows, columns)
-        lines = np.empty((len(planes), self._size[0], width), np.float32)
+        # Rows of all planes lie side by side, so that each product is one of all planes.
+        part = np.empty((height, len(planes), width), np.float32)
+        for number, plane in enumerate(planes):
+            part[:, number] = repeated(plane, rows, columns)
+        flat = part.reshape(height, -1)
+        lines = np.empty((self._size[0], flat.shape[1]), np.float32)
         for averages, samples, weights in self._down:
-            np.matmul(weights, part[:, samples.start - rows.start : samples.stop - rows.start], out=lines[:, averages])
-        whole = np.empty((len(planes), *self._size), np.float32)
-        flat_lines, flat = lines.reshape(-1, width), whole.reshape(-1, self._size[1])  # one product for all planes
+            np.matmul(weights, flat[samples.start - rows.start : samples.stop - rows.start], out=lines[averages])
+        lines = lines.reshape(-1, width)
+        whole = np.empty((len(lines), self._size[1]), np.float32)
         for averages, samples, weights in self._across:
-            of_block = flat_lines[:, samples.start - columns.start : samples.stop - columns.start]
-            np.matmul(of_block, weights.T, out=flat[:, averages])
-        return whole
+            of_block = lines[:, samples.start - columns.start : samples.stop - columns.start]
+            np.matmul(of_block, weights.T, out=whole[:, averages])
+        return whole.reshape(self._size[0], len(planes), -1).transpose(1, 0, 2)
+
+
+@lru_cache(maxsize=16)
+def area_averages(maps: bytes, size_px: int) -> list[AreaAverage]:
+    """Return the averages of upright regions of planes: a face is measured before and after it is laid over.
+
+    Args:
+        maps: Maps from pixel numbers of a square image to those of each plane, shape (planes, 2, 3), as the bytes of
+            float64; columns and rows stay such, or are swapped.
+        size_px: Side of the images.
+    """
+    lines = np.frombuffer(maps, np.float64).reshape(-1, 3)
+    weights = iter(area_weights(lines[:, 2], lines[:, 0] + lines[:, 1], size_px))
+    return list(map(AreaAverage, weights, weights))
 
 
 def repeated(plane: PixelArray, rows: slice, columns: slice) -> PixelArray:

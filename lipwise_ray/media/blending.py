@@ -43,14 +43,15 @@ def _mixed_light(window: PixelArray, fresh: F32Array, alpha: F32Array, black: fl
     A power of 2 is near to the transfer curves of video, and exact where alpha is 0. Samples below black stay what they
     are. New samples are used up.
     """
-    old = np.subtract(window, np.float32(black), dtype=np.float32)
+    old = window.astype(np.float32)
+    old -= black
     dark = None
     if window.size and window.min() < black:  # hardly a face has any
         dark = np.minimum(old, 0)
         np.maximum(old, 0, out=old)
     light = np.square(old, out=old)
     fresh -= black
-    np.maximum(fresh, 0, out=fresh)
+    cv2.threshold(fresh, 0, 0, cv2.THRESH_TOZERO, fresh)  # a third of the time of a maximum with a number
     np.square(fresh, out=fresh)
     fresh -= light
     fresh *= alpha

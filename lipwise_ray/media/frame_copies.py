@@ -12,39 +12,40 @@ if TYPE_CHECKING:
     from av.filter.context import FilterContext
     from av.video.frame import VideoFrame
 
-    from lipwise_ray.media.frames import FrameRecipe
+    from lipwise_ray.media.region import Canvas
 
 _FILTERS = (("sidedata", "delete"), ("setfield", "prog"), ("copy", None))
 """Filters of a copy. Side data and marks of fields are left behind: encoders would write captions, and code fields."""
 
 
 class FrameCopies:
-    """Prepares decoded frames by a recipe; those that stay as they are are copied by FFmpeg, into its own pool.
+    """Copies frames of a canvas by FFmpeg, into its own pool.
 
     A new frame's memory comes from the system page by page, which costs more than to fill it. In a pool a copy's
     memory is used again once nobody refers to it: no stage, no encoder, no array.
 
     Args:
-        recipe: Steps that prepare the frames.
+        canvas: Geometry and format of the frames.
     """
 
-    def __init__(self, recipe: FrameRecipe) -> None:
-        self._recipe = recipe
+    def __init__(self, canvas: Canvas) -> None:
+        self._canvas = canvas
         self._ends: tuple[Graph, FilterContext, FilterContext] | None = None
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
-        """Return a frame of the canvas's format that may be written to; the input stays untouched."""
-        # Planes that a frame has on a device are Python's, which FFmpeg's pool would have to wait for.
-        if not self._recipe.keeps(frame) or frame.opaque is not None:
-            return self._recipe.apply(frame)
-        _, source, sink = self._ends = self._ends or _graph(self._recipe)
+        """Return a copy that may be written to; the input stays untouched.
+
+        Args:
+            frame: Of the canvas's format, without planes on a device: FFmpeg's pool would have to wait for Python.
+        """
+        _, source, sink = self._ends = self._ends or _graph(self._canvas)
         source.push(frame)
         return cast("VideoFrame", sink.pull())
 
 
-def _graph(recipe: FrameRecipe) -> tuple[Graph, FilterContext, FilterContext]:
-    """Return a graph that copies frames of a recipe's canvas, with both its ends."""
-    graph, canvas = Graph(), recipe.canvas
+def _graph(canvas: Canvas) -> tuple[Graph, FilterContext, FilterContext]:
+    """Return a graph that copies frames of a canvas, with both its ends."""
+    graph = Graph()
     graph.threads = 1  # it has nothing to share out; once it has filters this cannot be changed
     shape = av.VideoFormat(canvas.format.name)
     source = node = graph.add_buffer(

@@ -59,10 +59,11 @@ class FrameRecipe:
         )
 
     def keeps(self, frame: VideoFrame) -> bool:
-        """Tell whether a frame of the canvas's format comes of a decoded one sample by sample."""
+        """Tell whether a decoded frame is of the canvas's format as it is, and lies in this machine's memory alone."""
         size = self.canvas.size
         return (
-            frame.format.name == self.canvas.format.name
+            frame.opaque is None
+            and frame.format.name == self.canvas.format.name
             and (frame.width, frame.height) == (size.width, size.height)
             and size == self.scaled == self.stored
             and means(frame, self.canvas.color)

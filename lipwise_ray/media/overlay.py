@@ -5,7 +5,7 @@ Each plane is resampled by itself, as `region` reads it. Nothing outside the reg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,31 @@ from lipwise_ray.media.region import (
     shrunk,
     touched,
 )
-from lipwise_ray.media.upright import UprightGrid, upright_grids
+from lipwise_ray.media.upright import UprightGrid, upright_grids, with_edges
 from lipwise_ray.media.warped import WarpedGrid
 from lipwise_ray.values import F32Array, F64Array, PixelArray
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class RegionLayer:
+    """A small image to blend into a region of a frame.
+
+    Attributes:
+        frame: A planar YUV frame that nobody else refers to.
+        to_shown: Affine map from the image to the shown frame, shape (2, 3).
+        image_bgr: BGR in [0, 1], shape (S, S, 3).
+        weight: Opacity in [0, 1], shape (S, S); None overwrites the whole region.
+        grain: Grain that the new luma is to have.
+    """
+
+    frame: VideoFrame
+    to_shown: F64Array
+    image_bgr: F32Array
+    weight: F32Array | None
+    grain: Grain | None = None
 
 
 def write_region(
@@ -64,106 +83,161 @@ def write_region(
         linear_light: Mix luma as light adds up, not as it is stored.
         grain: Grain that the new luma is to have.
     """
-    frame.opaque = None  # planes that it has on a device are not written to here
-    to_stored = compose(canvas.to_stored(), to_shown)
+    layer = RegionLayer(frame, to_shown, image_bgr, weight, grain)
+    write_regions(canvas, [layer], kernel=kernel, linear_light=linear_light)
+
+
+def write_regions(
+    canvas: Canvas, layers: Sequence[RegionLayer], *, kernel: Kernel = "cubic", linear_light: bool = False
+) -> None:
+    """Blend images into their frames, in place, in the order in which they come.
+
+    Where they lie is found for all at once, which costs less than for each; no bit of one depends on the others.
+
+    Args:
+        canvas: As for `write_region`.
+        layers: The images.
+        kernel: As for `write_region`.
+        linear_light: The same.
+    """
+    patches = [_fitted(canvas, layer, kernel) for layer in layers]
+    matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
+    to_yuv, peak = np.column_stack([matrix, offset]), float((1 << canvas.format.bits) - 1)
+    for patch, seats in zip(patches, _seats(canvas, patches), strict=True):
+        yuv = cv2.transform(with_edges(patch.image_bgr, cv2.BORDER_REPLICATE), to_yuv)
+        planes = np.ascontiguousarray(yuv.transpose(0, 2, 1), np.float32)
+        weight = None if patch.weight is None else with_edges(patch.weight, cv2.BORDER_CONSTANT)
+        for seat in seats:
+            alpha = seat.opacity(weight, len(patch.image_bgr))
+            fresh = list(seat.grid.image(planes[:, seat.spot.planes], kernel))
+            if not seat.spot.planes.start and patch.grain is not None:
+                fresh[0] = with_grain(fresh[0], alpha, peak, patch.grain, *seat.corner)
+            for plane, samples in zip(range(3)[seat.spot.planes], fresh, strict=True):
+                black = float(offset[0]) if linear_light and not plane else None
+                window = patch.targets[plane][seat.spot.changed]
+                blend(window, samples[seat.inner], alpha[seat.inner], peak=peak, black=black)
+
+
+@dataclass(frozen=True, slots=True)
+class _FittedImage:
+    """An image as it is laid: made smaller first where one that is not would lose pixels.
+
+    Attributes:
+        targets: The planes that it changes, luma first.
+        to_stored: Map from the image to the stored frame, shape (2, 3).
+        image_bgr: BGR in [0, 1], shape (S, S, 3).
+        weight: Its opacity, shape (S, S); None where it overwrites all.
+        grain: Grain that the new luma is to have.
+    """
+
+    targets: Sequence[PixelArray]
+    to_stored: F64Array
+    image_bgr: F32Array
+    weight: F32Array | None
+    grain: Grain | None
+
+
+def _fitted(canvas: Canvas, layer: RegionLayer, kernel: Kernel) -> _FittedImage:
+    layer.frame.opaque = None  # planes that it has on a device are not written to here
+    to_stored, image_bgr, weight = compose(canvas.to_stored(), layer.to_shown), layer.image_bgr, layer.weight
     scale = scale_of(to_stored)
     if kernel == "cubic" and scale < SMALLER:
         side = max(2, round(len(image_bgr) * scale))
         to_stored = to_stored * np.array([len(image_bgr) / side, len(image_bgr) / side, 1])
         image_bgr, weight = shrunk(image_bgr, side), None if weight is None else shrunk(weight, side)
-    size_px = image_bgr.shape[0]
-    matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
-    yuv = cv2.transform(image_bgr, np.column_stack([matrix, offset]))
-    planes = np.ascontiguousarray(yuv.transpose(2, 0, 1), np.float32)
-    peak = float((1 << canvas.format.bits) - 1)
-    shifts = [canvas.format.shifts(plane) for plane in range(canvas.format.planes)]
-    targets = plane_arrays(frame, canvas.format.planes)
-    seats = _seats(to_stored, dict(zip(shifts, targets, strict=True)), weight, size_px, shifts[0] if grain else None)
-    for plane, (own, target) in enumerate(zip(shifts, targets, strict=True)):
-        seat = seats.get(own)
-        if seat is None:
-            continue
-        fresh = seat.grid.image(planes[plane], kernel)
-        if grain is not None and not plane:
-            fresh = with_grain(fresh, seat.alpha, peak, grain, seat.top, seat.left)
-        black = float(offset[0]) if linear_light and not plane else None
-        blend(target[seat.changed], fresh[seat.inner], seat.alpha[seat.inner], peak=peak, black=black)
+    return _FittedImage(plane_arrays(layer.frame, canvas.format.planes), to_stored, image_bgr, weight, layer.grain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Part of planes that are subsampled alike that an image changes.
+
+    Attributes:
+        planes: Numbers of the planes.
+        to_plane: Map from the image's pixel numbers to theirs, shape (2, 3).
+        changed: Rows and columns that change.
+        whole: These, and what lies around them.
+        has_margin: What lies around them is needed.
+    """
+
+    planes: slice
+    to_plane: F64Array
+    changed: PlanePart
+    whole: PlanePart
+    has_margin: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Seat:
-    """Part of a plane that an image is laid over, and what lies around it.
+    """A spot with the places of its samples in the image that is laid over it."""
 
-    Attributes:
-        grid: Samples of the part with its surroundings.
-        alpha: Opacity there, shape (H, W).
-        top: Row of its first sample in the plane.
-        left: Its column.
-        changed: Rows and columns of the plane that change.
-        inner: Where these are in `alpha`.
-    """
-
+    spot: _Spot
     grid: UprightGrid | WarpedGrid
-    alpha: F32Array
-    top: int
-    left: int
-    changed: PlanePart
-    inner: PlanePart
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Row and column of the first sample."""
+        rows, columns = self.grid.window
+        return rows.start, columns.start
+
+    @property
+    def inner(self) -> PlanePart:
+        """Rows and columns of the grid that change."""
+        rows, columns = (
+            slice(part.start - first, part.stop - first)
+            for part, first in zip(self.spot.changed, self.corner, strict=True)
+        )
+        return rows, columns
+
+    def opacity(self, weight: F32Array | None, size_px: int) -> F32Array:
+        """Return the opacity of the grid's samples.
+
+        Args:
+            weight: That of the image, with edges; None where it overwrites all.
+            size_px: The image's side.
+        """
+        if weight is not None:
+            alpha = self.grid.opacity(weight)
+            return np.minimum(alpha, 1, out=alpha)
+        (top, left), (rows, columns) = self.corner, self.grid.window
+        extent = columns.stop - left, rows.stop - top
+        return _covered(self.spot.to_plane - np.array([[0, 0, left], [0, 0, top]]), extent, size_px)
 
 
-def _seats(
-    to_stored: F64Array,
-    targets: Mapping[tuple[int, int], PixelArray],
-    weight: F32Array | None,
-    size_px: int,
-    with_margin: tuple[int, int] | None,
-) -> dict[tuple[int, int], _Seat]:
-    """Return the parts of planes that an image changes by their subsampling, those alone of which it changes anything.
-
-    Args:
-        to_stored: Map from the image to the stored frame, shape (2, 3).
-        targets: The planes; of those that are subsampled alike one.
-        weight: The image's opacity, shape (size_px, size_px); None where it overwrites all.
-        size_px: Its side.
-        with_margin: Subsampling of planes whose noise is to be measured by what surrounds the part.
-    """
-    part = (0, size_px - 1, 0, size_px - 1) if weight is None else shown_part(weight)
+def _spots(canvas: Canvas, patch: _FittedImage) -> Iterator[_Spot]:
+    """Yield the parts of planes that an image changes, if it changes anything of any."""
+    side, count = len(patch.image_bgr), canvas.format.planes
+    part = (0, side - 1, 0, side - 1) if patch.weight is None else shown_part(patch.weight)
     if part is None:
-        return {}
-    maps, wholes, changes = dict[tuple[int, int], F64Array](), list[PlanePart](), list[PlanePart]()
-    for own, target in targets.items():
-        to_plane = plane_map(to_stored, *own)
-        edges = bounds(to_plane, part)
+        return
+    is_subsampled = canvas.format.shifts(0) != canvas.format.shifts(1)
+    for planes in (slice(0, 1), slice(1, count)) if is_subsampled else (slice(0, count),):
+        to_plane = plane_map(patch.to_stored, *canvas.format.shifts(planes.start))
+        edges, target = bounds(to_plane, part), patch.targets[planes.start]
         whole, changed = rectangle(edges, target, NOISE_MARGIN_PX), rectangle(edges, target)
         if whole is not None and changed is not None:
-            maps[own] = to_plane
-            wholes.append(whole)
-            changes.append(changed)
-    if not maps:
-        return {}
-    # An image that overwrites all ends where the places of samples, counted from the margin, say.
-    margins = [weight is None or own == with_margin for own in maps]
-    if is_upright(to_stored):
-        windows = [whole if has else changed for whole, changed, has in zip(wholes, changes, margins, strict=True)]
-        grids = upright_grids(list(maps.values()), windows, size_px)
-    else:
-        grids = list(map(WarpedGrid, maps.values(), wholes, changes, margins))
-        windows = [grid.window for grid in grids]
-    seats: dict[tuple[int, int], _Seat] = {}
-    for (own, to_plane), changed, window, grid in zip(maps.items(), changes, windows, grids, strict=True):
-        top, left = (one.start for one in window)
-        if weight is None:
-            extent = window[1].stop - left, window[0].stop - top
-            alpha = _covered(to_plane - np.array([[0, 0, left], [0, 0, top]]), extent, size_px)
-        else:
-            alpha = grid.opacity(weight)
-            np.minimum(alpha, 1, out=alpha)
-        inner = (
-            slice(changed[0].start - top, changed[0].stop - top),
-            slice(changed[1].start - left, changed[1].stop - left),
+            # An image that overwrites all ends where the places of samples, counted from the margin, say.
+            has_margin = patch.weight is None or (patch.grain is not None and not planes.start)
+            yield _Spot(planes, to_plane, changed, whole, has_margin)
+
+
+def _seats(canvas: Canvas, patches: Sequence[_FittedImage]) -> list[list[_Seat]]:
+    """Return the seats of images: the grids of all that are upright are made together."""
+    spots = [(patch, spot) for patch in patches for spot in _spots(canvas, patch)]
+    upright = [(patch, spot) for patch, spot in spots if is_upright(patch.to_stored)]
+    grids = iter(
+        upright_grids(
+            [spot.to_plane for _, spot in upright],
+            [spot.whole if spot.has_margin else spot.changed for _, spot in upright],
+            [len(patch.image_bgr) for patch, _ in upright],
         )
-        seats[own] = _Seat(grid, alpha, top, left, changed, inner)
-    return seats
+    )
+    seats: dict[int, list[_Seat]] = {id(patch): [] for patch in patches}
+    for patch, spot in spots:
+        is_warped = not is_upright(patch.to_stored)
+        grid = WarpedGrid(spot.to_plane, spot.whole, spot.changed, spot.has_margin) if is_warped else next(grids)
+        seats[id(patch)].append(_Seat(spot, grid))
+    return list(seats.values())
 
 
 def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float | None:

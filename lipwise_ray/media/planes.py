@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lipwise_ray.media.overlay import noise_around, write_region
-from lipwise_ray.media.region import read_luma, read_region
+from lipwise_ray.media.overlay import RegionLayer, noise_around, write_regions
+from lipwise_ray.media.region import read_lumas, read_regions
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -146,14 +146,14 @@ class HostPlanes:
         kernel: Kernel = "cubic",
     ) -> Sequence[FaceImage]:
         """Return regions as small images."""
-        return [
-            HostImage(read_region(one.frame, canvas, one.to_shown, size_px, quantize_8bit=quantize_8bit, kernel=kernel))
-            for one in views
-        ]
+        frames, maps = [one.frame for one in views], [one.to_shown for one in views]
+        crops = read_regions(frames, canvas, maps, size_px, quantize_8bit=quantize_8bit, kernel=kernel)
+        return list(map(HostImage, crops))
 
     def read_luma(self, canvas: Canvas, views: Sequence[View], size_px: int) -> Sequence[FaceImage]:
         """Return the luma of regions."""
-        return [HostImage(read_luma(one.frame, canvas, one.to_shown, size_px)) for one in views]
+        frames, maps = [one.frame for one in views], [one.to_shown for one in views]
+        return list(map(HostImage, read_lumas(frames, canvas, maps, size_px)))
 
     def noise_around(
         self, canvas: Canvas, views: Sequence[View], weights: Sequence[F32Array]
@@ -167,14 +167,7 @@ class HostPlanes:
         self, canvas: Canvas, layers: Sequence[FaceLayer], *, kernel: Kernel = "cubic", linear_light: bool = False
     ) -> None:
         """Blend images into their frames."""
-        for one in layers:
-            write_region(
-                one.view.frame,
-                canvas,
-                one.view.to_shown,
-                one.image.host(),
-                one.weight,
-                kernel=kernel,
-                linear_light=linear_light,
-                grain=one.grain,
-            )
+        regions = [
+            RegionLayer(one.view.frame, one.view.to_shown, one.image.host(), one.weight, one.grain) for one in layers
+        ]
+        write_regions(canvas, regions, kernel=kernel, linear_light=linear_light)

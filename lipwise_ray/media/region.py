@@ -7,6 +7,7 @@ the small image is converted. Nothing outside the region is read or converted.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from lipwise_ray.media.area_average import AreaAverage, area_weights
+from lipwise_ray.media.area_average import area_averages
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_arrays
 from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Size
@@ -173,43 +174,107 @@ def read_region(
     Returns:
         BGR in [0, 1], shape (size_px, size_px, 3), float32. Past the frame's edge the edge repeats.
     """
-    crops = _sampled(frame, canvas, to_shown, size_px, kernel, canvas.format.planes)
+    (crop,) = read_regions([frame], canvas, [to_shown], size_px, quantize_8bit=quantize_8bit, kernel=kernel)
+    return crop
+
+
+def read_regions(
+    frames: Sequence[VideoFrame],
+    canvas: Canvas,
+    to_shown: Sequence[F64Array],
+    size_px: int,
+    *,
+    quantize_8bit: bool = False,
+    kernel: Kernel = "cubic",
+) -> list[F32Array]:
+    """Return regions of frames as small images: steps over all cost less than for each, and no bit depends on others.
+
+    Args:
+        frames: Planar YUV frames of the canvas's format, one a region.
+        canvas: As for `read_region`.
+        to_shown: The map of each.
+        size_px: As for `read_region`.
+        quantize_8bit: The same.
+        kernel: The same.
+    """
     matrix, offset = bgr_from_yuv(canvas.color, canvas.size.height, canvas.format.bits)
-    if len(crops) == 1:
-        neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
-        crops += [neutral, neutral]
-    yuv = cv2.merge([crop.astype(np.float32, copy=False) for crop in crops])
-    bgr = np.asarray(cv2.transform(yuv, np.column_stack([matrix, -matrix @ offset])), np.float32)
+    to_bgr = np.column_stack([matrix, -matrix @ offset])
+    bgr = np.empty((len(frames), size_px, size_px, 3), np.float32)
+    for own, crops in zip(bgr, _sampled(frames, canvas, to_shown, size_px, kernel, canvas.format.planes), strict=True):
+        if len(crops) == 1:
+            neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
+            crops += [neutral, neutral]
+        yuv = cv2.merge([crop.astype(np.float32, copy=False) for crop in crops])
+        cv2.transform(yuv, to_bgr, own)
     np.clip(bgr, 0.0, 1.0, out=bgr)
     if quantize_8bit:
-        bgr = np.rint(bgr * 255) / np.float32(255)
-    return np.ascontiguousarray(bgr, np.float32)
+        bgr *= 255
+        np.rint(bgr, out=bgr)
+        bgr /= np.float32(255)
+    return list(bgr)
 
 
 def read_luma(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int) -> F32Array:
     """Return the luma of a region in levels of 255, shape (size_px, size_px); the arguments are `read_region`'s."""
-    (luma,) = _sampled(frame, canvas, to_shown, size_px, "cubic", 1)
-    return luma.astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
+    (luma,) = read_lumas([frame], canvas, [to_shown], size_px)
+    return luma
+
+
+def read_lumas(
+    frames: Sequence[VideoFrame], canvas: Canvas, to_shown: Sequence[F64Array], size_px: int
+) -> list[F32Array]:
+    """Return the luma of regions as `read_luma`; the arguments are `read_regions`'."""
+    unit = np.float32(1 << (canvas.format.bits - 8))
+    return [luma.astype(np.float32) / unit for (luma,) in _sampled(frames, canvas, to_shown, size_px, "cubic", 1)]
 
 
 def _sampled(
-    frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int, kernel: Kernel, planes: int
+    frames: Sequence[VideoFrame],
+    canvas: Canvas,
+    to_shown: Sequence[F64Array],
+    size_px: int,
+    kernel: Kernel,
+    planes: int,
+) -> list[list[PixelArray]]:
+    """Return a region of each frame, in each of so many planes as it is stored."""
+    shifts = [canvas.format.shifts(plane) for plane in range(planes)]
+    subsamplings = list(dict.fromkeys(shifts))  # of luma, and of the planes of colours
+    maps = [compose(canvas.to_stored(), one) for one in to_shown]
+    times = [oversampling(one, kernel) for one in maps]
+    averaged = [number for number, one in enumerate(maps) if times[number] > 1 and is_upright(one)]
+    plane_maps = [plane_map(maps[number], *own) for number in averaged for own in subsamplings]
+    averages = iter(area_averages(np.array(plane_maps, np.float64).tobytes(), size_px) if averaged else ())
+    crops: list[list[PixelArray]] = []
+    for number, (frame, to_stored) in enumerate(zip(frames, maps, strict=True)):
+        samples = plane_arrays(frame, planes)
+        if number not in averaged:
+            crops.append(_warped(samples, shifts, to_stored, size_px, kernel, times[number]))
+            continue
+        alike = [[plane for plane, own in zip(samples, shifts, strict=True) if own == one] for one in subsamplings]
+        means = [np.maximum(one, 0) for some in alike for one in next(averages)(some)]
+        crops.append([one.T for one in means] if to_stored[0, 0] == 0 else means)
+    return crops
+
+
+def _warped(
+    samples: Sequence[PixelArray],
+    shifts: Sequence[tuple[int, int]],
+    to_stored: F64Array,
+    size_px: int,
+    kernel: Kernel,
+    times: int,
 ) -> list[PixelArray]:
-    """Return a region of each of so many planes, as it is stored."""
-    to_stored = compose(canvas.to_stored(), to_shown)
-    times = oversampling(to_stored, kernel)
-    if times > 1 and is_upright(to_stored):
-        return _upright(frame, canvas, to_stored, size_px, planes)
+    """Return a region of planes, sampled so many times as densely in each direction and averaged."""
     side, finer = size_px * times, to_stored * np.array([1 / times, 1 / times, 1])
     crops = [
         cv2.warpAffine(
-            samples,
-            plane_map(finer, *canvas.format.shifts(plane)),
+            plane,
+            plane_map(finer, *own),
             (side, side),
             flags=KERNEL_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        for plane, samples in enumerate(plane_arrays(frame, planes))
+        for plane, own in zip(samples, shifts, strict=True)
     ]
     if times > 1:
         crops = [cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA) for crop in crops]
@@ -230,37 +295,6 @@ def is_upright(affine: F64Array) -> bool:
     """Tell whether a map of shape (2, 3) makes rows and columns of rows and columns, or of columns and rows."""
     (xx, xy), (yx, yy) = affine[:, :2]
     return bool((xy == yx == 0) or (xx == yy == 0))
-
-
-def _upright(frame: VideoFrame, canvas: Canvas, to_stored: F64Array, size_px: int, planes: int) -> list[PixelArray]:
-    """Return the averages of a region's pixels in each of so many planes, where it lies as the planes' rows do."""
-    shifts = tuple(map(canvas.format.shifts, range(planes)))
-    averages = _averages(to_stored.tobytes(), size_px, shifts)
-    samples = plane_arrays(frame, planes)
-    crops: list[PixelArray] = []
-    for own, average in averages.items():  # luma, then planes of colours, which are subsampled alike
-        alike = average([plane for plane, shift in zip(samples, shifts, strict=True) if shift == own])
-        np.maximum(alike, 0, out=alike)
-        crops.extend(alike.transpose(0, 2, 1) if to_stored[0, 0] == 0 else alike)
-    return crops
-
-
-@lru_cache(maxsize=32)
-def _averages(
-    to_stored: bytes, size_px: int, shifts: tuple[tuple[int, int], ...]
-) -> dict[tuple[int, int], AreaAverage]:
-    """Return the averages of planes by their subsampling; a face is measured before and after it is laid over.
-
-    Args:
-        to_stored: Map from the crop to the stored frame, shape (2, 3), float64, as bytes.
-        size_px: Side of the crop.
-        shifts: log2 of the subsampling of each plane, across and down.
-    """
-    affine = np.frombuffer(to_stored, np.float64).reshape(2, 3)
-    maps = {own: plane_map(affine, *own) for own in dict.fromkeys(shifts)}
-    rows = np.concatenate(list(maps.values()))
-    weights = iter(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px))
-    return {own: AreaAverage(next(weights), next(weights)) for own in maps}
 
 
 def inverted(affine: F64Array) -> F64Array:

@@ -32,12 +32,27 @@ _Product = tuple[slice, slice, F32Array, F32Array]
 """New samples, the image's samples of which they are made, and the weights of these by both kernels."""
 
 
+def with_edges(image: F32Array, border: int) -> F32Array:
+    """Return an image or mask with the samples past its edge that grids have weights for.
+
+    Args:
+        image: Shape (S, S), or (S, S, channels).
+        border: OpenCV's number of how it goes on there.
+    """
+    return np.asarray(cv2.copyMakeBorder(image, _BEFORE, _AFTER, _BEFORE, _AFTER, border), np.float32)
+
+
+def without_edges(image: F32Array) -> F32Array:
+    """Return the image that `with_edges` was given, whatever lies between its rows and columns; a view."""
+    return image[_BEFORE:-_AFTER, ..., _BEFORE:-_AFTER]
+
+
 @dataclass(frozen=True, slots=True)
 class UprightGrid:
-    """Samples of an upright rectangle of a plane, as an image that is laid over it has them.
+    """Samples of an upright rectangle of planes, as an image that is laid over it has them.
 
     Attributes:
-        size: Rows and columns of the rectangle.
+        window: Rows and columns of the rectangle.
         swaps: Its rows are the image's columns.
         rows: Rows of the image that any of its rows are made of.
         down: Rows that are made in one product, their samples and the weights of the cubic and of the linear kernel,
@@ -45,48 +60,59 @@ class UprightGrid:
         across: The same of the columns.
     """
 
-    size: tuple[int, int]
+    window: PlanePart
     swaps: bool
     rows: slice
     down: Sequence[_Product]
     across: Sequence[_Product]
 
-    def image(self, plane: F32Array, kernel: Kernel) -> F32Array:
-        """Return the samples of an image's plane of shape (S, S); past its edge the edge repeats."""
-        return self._product(plane, kernel, cv2.BORDER_REPLICATE)
+    def image(self, planes: F32Array, kernel: Kernel) -> F32Array:
+        """Return the samples of planes of an image, shape (planes, H, W).
+
+        Args:
+            planes: With edges, shape (rows, planes, columns): what lies side by side is one product.
+            kernel: Kernel by which they are resampled.
+        """
+        upright = planes.transpose(2, 1, 0) if self.swaps else planes
+        height, width = (part.stop - part.start for part in self.window)
+        lines = upright[self.rows].reshape(-1, upright.shape[2])
+        columns = np.empty((len(lines), width), np.float32)
+        for made, used, cubic, linear in self.across:
+            np.matmul(lines[:, used], (cubic if kernel == "cubic" else linear).T, out=columns[:, made])
+        columns = columns.reshape(self.rows.stop - self.rows.start, -1)
+        whole = np.empty((height, columns.shape[1]), np.float32)
+        for made, used, cubic, linear in self.down:
+            samples = columns[used.start - self.rows.start : used.stop - self.rows.start]
+            np.matmul(cubic if kernel == "cubic" else linear, samples, out=whole[made])
+        return whole.reshape(height, -1, width).transpose(1, 0, 2)
 
     def opacity(self, weight: F32Array) -> F32Array:
-        """Return the samples of a mask of shape (S, S) by the linear kernel; past its edge there is nothing."""
-        return self._product(weight, "linear", cv2.BORDER_CONSTANT)
-
-    def _product(self, image: F32Array, kernel: Kernel, edge: int) -> F32Array:
-        upright = image.T if self.swaps else image
-        padded = np.asarray(cv2.copyMakeBorder(upright, _BEFORE, _AFTER, _BEFORE, _AFTER, edge), np.float32)
-        columns = np.empty((len(padded), self.size[1]), np.float32)
-        for made, used, cubic, linear in self.across:
-            np.matmul(padded[self.rows, used], (cubic if kernel == "cubic" else linear).T, out=columns[self.rows, made])
-        whole = np.empty(self.size, np.float32)
-        for made, used, cubic, linear in self.down:
-            np.matmul(cubic if kernel == "cubic" else linear, columns[used], out=whole[made])
-        return whole
+        """Return the samples of a mask with edges by the linear kernel, shape (H, W)."""
+        return self.image(weight[:, None], "linear")[0]
 
 
-def upright_grids(maps: Sequence[F64Array], windows: Sequence[PlanePart], size_px: int) -> list[UprightGrid]:
-    """Return grids of rectangles in planes of one frame.
+def upright_grids(maps: Sequence[F64Array], windows: Sequence[PlanePart], sides_px: Sequence[int]) -> list[UprightGrid]:
+    """Return grids of rectangles in planes.
 
     Args:
-        maps: Maps from the image's pixel numbers to each plane's, shape (2, 3); rows and columns stay such, or are
+        maps: Maps from an image's pixel numbers to a plane's, shape (2, 3) each; rows and columns stay such, or are
             swapped.
         windows: Rows and columns of each rectangle.
-        size_px: Side of the image.
+        sides_px: Side of each image.
     """
+    if not maps:
+        return []
     # The places of all rows and columns at once: each is a few hundred numbers, and a call costs more than those.
-    axes: list[F64Array] = []
-    for (across, down), window in zip(maps, windows, strict=True):
-        for line, part in zip((down, across), window, strict=True):
-            numbers = np.arange(part.start, part.start + -(-(part.stop - part.start) // _BLOCK) * _BLOCK)
-            axes.append((np.minimum(numbers, part.stop - 1) - line[2]) / (line[0] + line[1]))
-    places = np.clip(np.concatenate(axes), 1 - _BEFORE, size_px + _AFTER - _TAPS + 1).reshape(-1, _BLOCK)
+    lines = np.concatenate(maps).reshape(-1, 2, 3)[:, ::-1].reshape(-1, 3)  # those of rows, then of columns, as windows
+    parts = [part for window in windows for part in window]
+    counts = [-(-(part.stop - part.start) // _BLOCK) for part in parts]
+    of_block = np.repeat(np.arange(len(parts)), counts)
+    starts = [start for part in parts for start in range(part.start, part.stop, _BLOCK)]
+    numbers = np.minimum(
+        np.array(starts)[:, None] + np.arange(_BLOCK), np.array([part.stop - 1 for part in parts])[of_block, None]
+    )
+    places = (numbers - lines[of_block, 2:]) / (lines[:, 0] + lines[:, 1])[of_block, None]
+    places = np.clip(places, 1 - _BEFORE, np.repeat(sides_px, 2)[of_block, None] + (_AFTER - _TAPS + 1))
     second = np.floor(places)
     first = second.astype(np.int64) + (_BEFORE - 1)
     begin = np.minimum(first[:, 0], first[:, -1])
@@ -96,9 +122,8 @@ def upright_grids(maps: Sequence[F64Array], windows: Sequence[PlanePart], size_p
     grids: list[UprightGrid] = []
     for affine, window in zip(maps, windows, strict=True):
         down, across = (_products(blocks, part.stop - part.start) for part in window)
-        size = window[0].stop - window[0].start, window[1].stop - window[1].start
         rows = slice(min(used.start for _, used, *_ in down), max(used.stop for _, used, *_ in down))
-        grids.append(UprightGrid(size, bool(affine[0, 0] == 0), rows, down, across))
+        grids.append(UprightGrid(window, bool(affine[0, 0] == 0), rows, down, across))
     return grids
 
 

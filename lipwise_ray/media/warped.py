@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from lipwise_ray.media.region import KERNEL_FLAGS
+from lipwise_ray.media.upright import without_edges
 from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
@@ -31,14 +33,22 @@ class WarpedGrid:
         self._size = columns.stop - columns.start, self.window[0].stop - rows.start
         self._needed = self._size[0] if has_margin else changed_columns.stop - columns.start
 
-    def image(self, plane: F32Array, kernel: Kernel) -> F32Array:
-        """Return the samples of an image's plane of shape (S, S); past its edge the edge repeats."""
+    def image(self, planes: F32Array, kernel: Kernel) -> Sequence[F32Array]:
+        """Return the samples of planes of an image, shape (H, W) each.
+
+        Args:
+            planes: With edges, shape (rows, planes, columns); past these the edge repeats.
+            kernel: Kernel by which they are resampled.
+        """
         # OpenCV's sums of the cubic kernel do not depend on the width, but those of the linear one do.
         size = (self._needed if kernel == "cubic" else self._size[0]), self._size[1]
-        made = cv2.warpAffine(plane, self._affine, size, flags=KERNEL_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(made, np.float32)
+        flags, edge = KERNEL_FLAGS[kernel], cv2.BORDER_REPLICATE
+        return [
+            np.asarray(cv2.warpAffine(plane, self._affine, size, flags=flags, borderMode=edge), np.float32)
+            for plane in without_edges(planes).swapaxes(0, 1)
+        ]
 
     def opacity(self, weight: F32Array) -> F32Array:
-        """Return the samples of a mask of shape (S, S) by the linear kernel; past its edge there is nothing."""
-        made = cv2.warpAffine(weight, self._affine, self._size, flags=cv2.INTER_LINEAR, borderValue=0)
+        """Return the samples of a mask with edges by the linear kernel, shape (H, W); past those there is nothing."""
+        made = cv2.warpAffine(without_edges(weight), self._affine, self._size, flags=cv2.INTER_LINEAR, borderValue=0)
         return np.asarray(made, np.float32)

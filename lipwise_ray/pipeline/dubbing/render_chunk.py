@@ -27,7 +27,6 @@ from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
 from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, encoded_size, encoder_formats
 from lipwise_ray.media.encoder_surfaces import SURFACE_FORMATS
 from lipwise_ray.media.followed_segment import FollowedSegment
-from lipwise_ray.media.frame_copies import FrameCopies
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.media.hardware_encoding import HardwareEncoding
@@ -302,7 +301,7 @@ def render_chunk(
     span = planned.around(chunk)
     numbers = plan.source[span.start : span.stop]
 
-    fitted, carries, writable = 0, set[str](), FrameCopies(recipe)
+    fitted, carries = 0, set[str]()
     with job.reader(recipe, threads.decoder, engine) as reader:
 
         def jobs() -> Iterator[FrameJob]:
@@ -314,13 +313,15 @@ def render_chunk(
                     is_interlaced = bool(decoded.interlaced_frame)
                     carries.update(carried(extras_of(decoded), hdr_of(decoded), is_interlaced=is_interlaced))
                     carries.update({PIXEL_ASPECT} if reader.changed_aspect else ())
+                stays = recipe.keeps(decoded)
                 yield FrameJob(
-                    writable(decoded),
+                    decoded if stays else recipe.apply(decoded),
                     frame.targets,
                     source=frame.source,
                     number=frame.number,
                     outside=frame.outside,
                     fills_window=frame.fills_window,
+                    is_shared=stays,
                 )
 
         # Frames that come from elsewhere, or are enlarged, are in this machine's memory alone: any encoder takes those.

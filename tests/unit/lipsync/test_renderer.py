@@ -77,6 +77,18 @@ def test_order_and_pixels_do_not_depend_on_the_batch(batch: int, boxes: str) -> 
         assert changed == (len(rules[boxes](number)) > 0)
 
 
+def test_shared_frames_stay_as_they_are() -> None:
+    """A frame that others refer to is dubbed in a copy, each time that it is shown; they see what they saw."""
+    frame = draw_frame(SPEC, 3)
+    filmed = plane_array(frame, 0).copy()
+    jobs = [replace(job, frame=frame, is_shared=True) for job in _jobs(9, lambda n: BOX if n % 3 else NOBODY)]
+    out = _luma(Renderer(Invert(4), CANVAS, HARD).render(iter(jobs)))
+    assert np.array_equal(plane_array(frame, 0), filmed)
+    (dubbed,) = _luma(Renderer(Invert(4), CANVAS, HARD).render(iter([replace(jobs[1], is_shared=False)])))
+    assert not np.array_equal(dubbed, filmed)
+    assert all(np.array_equal(luma, dubbed if n % 3 else filmed) for n, luma in enumerate(out))
+
+
 def test_few_frames_are_in_memory() -> None:
     """However long the stream, only a few batches of frames are under way at once."""
     alive = 0

@@ -63,7 +63,7 @@ def test_grain_does_not_pass_for_sharpness(side: int) -> None:
     grain = 2.5 * np.random.default_rng(1).standard_normal(filmed.shape)
     grainy = np.asarray(_blurred(filmed, 2) + cv2.resize(_mask(), filmed.shape[::-1]) * grain, np.float32)
     assert _measured(grainy, filmed) < 0.5
-    regions = regions_of(_mask(), side)
+    regions = regions_of(_mask(), (side, side))
     assert regions is not None
     assert detail_of(grainy, regions[0]).texture > 2 * detail_of(filmed, regions[0]).texture
 
@@ -98,8 +98,8 @@ def test_which_faces_are_measured() -> None:
 
 def test_a_crop_without_a_mouth_in_it_is_not_measured() -> None:
     """A mask that something hides leaves nothing to tell; without a mask the lower half is the mouth's."""
-    assert regions_of(np.zeros((96, 96), np.float32), 128) is None
-    regions = regions_of(None, 128)
+    assert regions_of(np.zeros((96, 96), np.float32), (128, 128)) is None
+    regions = regions_of(None, (128, 96))
     assert regions is not None
     assert not (regions[0] & regions[1]).any()
 

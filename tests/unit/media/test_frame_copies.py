@@ -34,7 +34,7 @@ def clip(tmp_path: Path) -> Path:
 def test_copies_are_what_the_recipe_makes_and_nobody_elses(clip: Path) -> None:
     """A copy has the recipe's samples; writing to it changes neither its source nor a copy that is still held."""
     recipe, frames = make_recipe(probe_video(clip)), _decoded(clip)
-    copies = FrameCopies(recipe)
+    copies = FrameCopies(recipe.canvas)
     filmed = [frame.to_ndarray() for frame in frames]
     held: list[Any] = []
     for number, frame in enumerate(frames):
@@ -49,7 +49,7 @@ def test_copies_are_what_the_recipe_makes_and_nobody_elses(clip: Path) -> None:
 
 def test_a_plane_outlives_its_frame(clip: Path) -> None:
     """The memory of a copy that only an array refers to is not given to another one."""
-    copies, frames = FrameCopies(make_recipe(probe_video(clip))), _decoded(clip)
+    copies, frames = FrameCopies(make_recipe(probe_video(clip)).canvas), _decoded(clip)
     plane = plane_array(copies(frames[0]), 0)
     plane[:] = 7
     later = [copies(frame) for frame in frames]
@@ -59,7 +59,7 @@ def test_a_plane_outlives_its_frame(clip: Path) -> None:
 
 def test_only_samples_are_copied(clip: Path) -> None:
     """An encoder would write messages and captions that a frame carries, and take marked fields for such."""
-    copies, (first, *_) = FrameCopies(make_recipe(probe_video(clip))), _decoded(clip)
+    copies, (first, *_) = FrameCopies(make_recipe(probe_video(clip)).canvas), _decoded(clip)
     marked = FieldMarker("tff")(first)
     assert marked.interlaced_frame
     assert len(first.side_data)
@@ -68,14 +68,16 @@ def test_only_samples_are_copied(clip: Path) -> None:
     assert not len(copy.side_data)
 
 
-def test_other_frames_are_fitted(clip: Path, tmp_path: Path) -> None:
-    """A frame of another size or format comes as the recipe makes it."""
+def test_only_frames_of_the_canvas_are_kept(clip: Path, tmp_path: Path) -> None:
+    """A frame of another size or format, or with planes on a device, is not to be copied as it is."""
     recipe = make_recipe(probe_video(clip))
-    copies = FrameCopies(recipe)
     wide = tmp_path / "wide.mkv"
     write_clip(wide, ClipSpec(frames=1, size=Size(128, 48)))
     (frame,) = _decoded(wide)
-    for other in (frame, _decoded(clip)[0].reformat(format="yuv444p")):
-        copy = copies(other)
-        assert np.array_equal(copy.to_ndarray(), recipe.apply(other).to_ndarray())
-        assert (copy.width, copy.height, copy.format.name) == (96, 64, "yuv420p")
+    same, elsewhere, *_ = _decoded(clip)
+    elsewhere.opaque = object()
+    assert recipe.keeps(same)
+    for other in (frame, same.reformat(format="yuv444p"), elsewhere):
+        assert not recipe.keeps(other)
+        made = recipe.apply(other)
+        assert (made.width, made.height, made.format.name) == (96, 64, "yuv420p")
