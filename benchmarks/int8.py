@@ -193,8 +193,12 @@ def main(rounds: int) -> None:
         exported, usual_figures = Exports.get, figures_of(before)
         for number, kind in enumerate(["bfloat16", *candidates]):
 
-            def replaced(self: Exports, network: Exportable, runtime: Any, kind: str = kind) -> bytes:
-                return files[kind] if network.name == "wav2lip" and kind in files else exported(self, network, runtime)
+            def replaced(self: Exports, network: Exportable, runtime: Any, kind: str = kind) -> Path:
+                if network.name != "wav2lip" or kind not in files:
+                    return exported(self, network, runtime)
+                path = folder / "quantised.onnx"
+                path.write_bytes(files[kind])
+                return path
 
             with mock.patch.object(Exports, "get", replaced):
                 figures = figures_of(dub_demo(folder, f"other-{number}", _BFLOAT16))
