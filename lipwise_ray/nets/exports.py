@@ -25,7 +25,7 @@ _VERSION = 2
 """Raised when the same network and torch would give another file."""
 
 _DOC_STRING = bytes((6 << 3 | 2, 2 * hashlib.sha256().digest_size))
-"""How a text of that length begins in a file of ONNX: field 6 of the model. Source: onnx/onnx.proto."""
+"""Start of a text of that length in a file of ONNX: field 6 of the model. Source: onnx/onnx.proto."""
 
 _SEAL_BYTES = len(_DOC_STRING) + _DOC_STRING[1]
 _BLOCK_BYTES = 1 << 20
