@@ -210,7 +210,8 @@ def test_evaluating_on_ray(tmp_path: Path) -> None:
     """`evaluate` takes a manifest to an embedded Ray as `submit` does, and tells what there is."""
     write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=30, tone=ToneSpec(1.2, codec="aac")))
     (tmp_path / "m.csv").write_text("id,video,reference\na,v.mp4,v.mp4\n")
-    done = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "out", "--set", 'detect.detector="tiny"')
+    sets = settings_arguments('detect.detector="tiny"', EMBEDDED)
+    done = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "out", *sets)
     assert done.returncode == 0, done.stderr
     assert "on local Ray" in done.stderr
     assert "1 done, 0 failed" in done.stderr
