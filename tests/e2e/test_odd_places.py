@@ -61,7 +61,9 @@ def test_a_disk_that_is_not_there(tmp_path: Path) -> None:
 def test_a_state_is_missed_by_what_is_there(tmp_path: Path) -> None:
     """A slip in a state's name does not read as an empty state."""
     (tmp_path / "file").touch()
+    (tmp_path / "project" / "runs" / "detect").mkdir(parents=True)
     found = {
+        "project": "not a state, but a place whose runs, if any, are another program's",
         "nowhere": "nothing is there",
         "file": "not a state, but a file",
         ".": "not a state, but a folder without runs",
