@@ -26,7 +26,7 @@ _VERSION = 2
 """Raised when the same network and torch would give another file."""
 
 _DOC_STRING = bytes((6 << 3 | 2, 2 * hashlib.sha256().digest_size))
-"""How a text of that length begins in a file of ONNX: field 6 of the model. Source: onnx/onnx.proto."""
+"""Beginning of a text of that length in a file of ONNX: field 6 of the model. Source: onnx/onnx.proto."""
 
 _SEAL_BYTES = len(_DOC_STRING) + _DOC_STRING[1]
 _BLOCK_BYTES = 1 << 20
@@ -99,7 +99,7 @@ class Exports:
                 continue
             except OSError as error:
                 raise StorageError(
-                    "cache", str(path), got=f"cannot be read: {os_reason(error)}", do="Remove it"
+                    "cache", str(path), got=f"cannot be read: {os_reason(error)}", do="Remove it: it is made again"
                 ) from error
 
 
