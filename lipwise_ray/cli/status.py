@@ -113,13 +113,11 @@ def must_be_state(state: str) -> None:
     Raises:
         StateError: It is one.
     """
-    from lipwise_ray.state.format import is_state
+    from lipwise_ray.state.format import check_format
     from lipwise_ray.state.store import open_store
 
     if is_local(state) and not (Path(state) / "runs").is_dir():
         kind = "a folder without runs" if Path(state).is_dir() else "a file"
         got = f"not a state, but {kind}" if Path(state).exists() else "nothing is there"
         raise StateError("no_state", state, got=got, do="Give what --state named")
-    if not is_state(open_store(state)):
-        got = "not a state, but a place whose runs, if any, are another program's"
-        raise StateError("no_state", state, got=got, do="Give what --state named")
+    check_format(open_store(state))

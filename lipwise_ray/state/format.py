@@ -15,10 +15,15 @@ def check_format(store: Store) -> bool:
     """Refuse a state that this program does not know; return whether it says how it is laid out.
 
     Raises:
-        StateError: A newer program made it, or what says so is damaged.
+        StateError: A newer program made it, or what says so is damaged; or it is none: other programs keep folders
+            named ``runs`` too, and what they hold must not be cleaned away.
     """
     data = store.read(layout.FORMAT)
     if data is None:
+        runs = store.folders(layout.RUNS)
+        if runs and all(store.size(layout.run_record(run)) is None for run in runs):
+            got = "not a state, but a folder with another program's runs"
+            raise StateError("no_state", store.address, got=got, do="Choose another --state")
         return False
     found = typed(as_json(data), FormatRecord)
     if found is None:
@@ -34,32 +39,14 @@ def check_format(store: Store) -> bool:
     return True
 
 
-def is_state(store: Store) -> bool:
-    """Tell whether a place is a state: it says how it is laid out, or holds a run's record of before there was that.
-
-    Other programs keep folders named ``runs`` too, and what they hold must not be cleaned away.
-
-    Raises:
-        StateError: As `check_format`.
-    """
-    return check_format(store) or any(
-        store.size(layout.run_record(run)) is not None for run in store.folders(layout.RUNS)
-    )
-
-
 def settle_format(store: Store) -> None:
     """Refuse a state that this program does not know, and let one that says nothing say how it is laid out.
 
     Raises:
-        StateError: As `check_format`, or it holds another program's runs.
+        StateError: As `check_format`.
         StorageError: It cannot be written.
     """
-    if check_format(store):
-        return
-    if store.folders(layout.RUNS) and not is_state(store):
-        got = "not a state, but a folder with another program's runs"
-        raise StateError("no_state", store.address, got=got, do="Choose another --state")
-    if store.create(layout.FORMAT, to_json({"layout": LAYOUT})):
+    if check_format(store) or store.create(layout.FORMAT, to_json({"layout": LAYOUT})):
         return
     if not check_format(store):  # somebody else has just made it, or what lies there is no record
         raise _damaged(store, "cannot be read")

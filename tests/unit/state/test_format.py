@@ -10,7 +10,7 @@ import pytest
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.state import layout
-from lipwise_ray.state.format import LAYOUT, check_format, is_state, settle_format
+from lipwise_ray.state.format import LAYOUT, check_format, settle_format
 from lipwise_ray.state.lease import holder
 from lipwise_ray.state.shards import Shard, held
 from lipwise_ray.state.store import LocalStore, read_json, to_json
@@ -39,7 +39,6 @@ def test_whoever_takes_a_state_writes_its_layout_once(store: LocalStore, shard: 
 def test_a_folder_of_another_programs_runs_is_no_state(store: LocalStore) -> None:
     """Nobody takes it, so that cleaning removes nothing there; a run of before there was a number makes it one."""
     store.write("runs/detect/weights/best.pt", b"weights")
-    assert not is_state(store)
     with (
         pytest.raises(StateError, match="with another program's runs"),
         held(store, None, "r"),
@@ -47,7 +46,6 @@ def test_a_folder_of_another_programs_runs_is_no_state(store: LocalStore) -> Non
         pass
     assert store.names("") == ["runs/detect/weights/best.pt"]
     store.write(layout.run_record("20260101T000000-a"), b"{}")
-    assert is_state(store)
     settle_format(store)
     assert check_format(store)
 
