@@ -51,8 +51,8 @@ def clean(
     from lipwise_ray.state.shards import held_against_all
     from lipwise_ray.state.store import open_store
 
-    must_be_state(state)
     older_s = _age_s(older, keep_days)
+    must_be_state(state)
     by_runs = keep_days is not None
     store = open_store(state)
 

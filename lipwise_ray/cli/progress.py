@@ -152,7 +152,8 @@ class Display:
     def moved(self, progress: RowsProgress) -> None:
         """Print a plain line every few seconds."""
         speed = self.speed(progress)
-        if time.monotonic() - self._spoke_s < _PLAIN_EVERY_S:
+        ended = self.done + self.failed
+        if time.monotonic() - self._spoke_s < _PLAIN_EVERY_S or 0 < self.rows == ended:
             return
         self._spoke_s = time.monotonic()
         parts = [
@@ -160,8 +161,8 @@ class Display:
             for row in progress.rows
         ]
         self.say(
-            f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s{_loading(progress)}: {'; '.join(parts)}"
-            f"{self.left(progress, speed)}"
+            f"{ended}/{self.rows} rows, {speed:.1f} frames/s{_loading(progress)}"
+            f"{': ' if parts else ''}{'; '.join(parts)}{self.left(progress, speed)}"
         )
 
     def speed(self, progress: RowsProgress) -> float:

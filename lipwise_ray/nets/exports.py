@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lipwise_ray.errors import StorageError, os_reason
 from lipwise_ray.nets.runtimes import BATCH, Runtime, refusing
 from lipwise_ray.storage.cache import Cache, machine_folder
 from lipwise_ray.storage.digest import ID_CHARACTERS
@@ -78,7 +79,7 @@ class Exports:
         Raises:
             SetupError: It cannot be exported.
             WeightsError: Its checkpoint cannot be used.
-            StorageError: The folder cannot be written.
+            StorageError: The folder cannot be written, or what is there cannot be read.
         """
 
         def fill(part: Path) -> bool:
@@ -91,12 +92,15 @@ class Exports:
             path = self._cache.get(network.key, fill)
             assert path is not None  # `fill` never says that there is none
             try:
-                is_whole = _is_whole(path)
+                if _is_whole(path):
+                    return path
+                path.unlink()
             except FileNotFoundError:  # another process made room, or found it damaged
                 continue
-            if is_whole:
-                return path
-            path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(
+                    "cache", str(path), got=f"cannot be read: {os_reason(error)}", do="Remove it: it is made again"
+                ) from error
 
 
 def _seal(hexdigest: str) -> bytes:

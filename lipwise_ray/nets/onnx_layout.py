@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lipwise_ray.errors import WeightsError
 from lipwise_ray.nets.onnx_session import broken_networks, not_onnx
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ def ports_of(weights: Path) -> OnnxPorts:
         weights: The file.
 
     Raises:
-        WeightsError: It is no whole ONNX file.
+        WeightsError: It is no whole ONNX file, or keeps weights in files beside it, which its digest does not cover.
     """
     import onnx
 
@@ -69,9 +72,25 @@ def ports_of(weights: Path) -> OnnxPorts:
         graph = onnx.load_model_from_string(weights.read_bytes()).graph
     except broken_networks() as error:
         raise not_onnx(weights, error) from error
+    if any(tensor.data_location == tensor.EXTERNAL for tensor in _tensors(graph)):
+        raise WeightsError(
+            "not_onnx",
+            str(weights),
+            got="keeps its weights in another file",
+            must="a whole ONNX file is needed",
+            do="Make it one file: onnx.save(onnx.load(FILE), OTHER)",
+        )
     held = {tensor.name for tensor in graph.initializer}
     inputs = tuple(_port(value) for value in graph.input if value.name not in held)
     return OnnxPorts(inputs, tuple(_port(value) for value in graph.output))
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield the weights and constants of a graph and of those within it."""
+    yield from graph.initializer
+    for attribute in chain.from_iterable(node.attribute for node in graph.node):
+        yield from (attribute.t, *attribute.tensors)
+        yield from chain.from_iterable(map(_tensors, (attribute.g, *attribute.graphs)))
 
 
 def _port(value: onnx.ValueInfoProto) -> OnnxPort:

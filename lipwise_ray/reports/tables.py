@@ -133,6 +133,7 @@ def _column_types() -> dict[str, str]:
     figures = (
         "_s",
         "_share",
+        "_certainty",
         "sharpness",
         "texture",
         "lse_d",

@@ -15,10 +15,15 @@ def check_format(store: Store) -> bool:
     """Refuse a state that this program does not know; return whether it says how it is laid out.
 
     Raises:
-        StateError: A newer program made it, or what says so is damaged.
+        StateError: A newer program made it, or what says so is damaged; or it is none: other programs keep folders
+            named ``runs`` too, and what they hold must not be cleaned away.
     """
     data = store.read(layout.FORMAT)
     if data is None:
+        runs = store.folders(layout.RUNS)
+        if runs and all(store.size(layout.run_record(run)) is None for run in runs):
+            got = "not a state, but a folder with another program's runs"
+            raise StateError("no_state", store.address, got=got, do="Choose another --state")
         return False
     found = typed(as_json(data), FormatRecord)
     if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -209,7 +210,9 @@ class LocalStore:
         """Move a finished local file to a key, atomically."""
         target = self._path(key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            mode = _mode_beside(target)
+            with suppress(OSError):  # a disk that knows no modes
+                path.chmod(mode)  # temporary files are this user's alone: others who may read records may read it
             move_into_place(path, target)
         except OSError as error:
             raise self._refused(key, error) from error
@@ -260,6 +263,20 @@ def _opened_beside(path: Path) -> tuple[int, Path]:
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
     raise AssertionError  # numbers do not end
+
+
+def _mode_beside(path: Path) -> int:
+    """Return the mode of a new file beside a path, in a folder that is made when missing.
+
+    Raises:
+        OSError: The disk is full or the folder not writable.
+    """
+    descriptor, beside = _opened_beside(path)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        beside.unlink()
 
 
 def move_into_place(path: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipwise_ray.errors import SetupError
+from lipwise_ray.errors import SetupError, StorageError
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Wav2LipSync
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.loading import ModelRequest
@@ -125,6 +125,16 @@ def test_exports_are_made_once_and_damaged_ones_again(tmp_path: Path) -> None:
     assert len(calls) == 5
     other = Exportable("conv", "b" * 64, network.make, network.inputs)
     assert other.key != network.key
+
+
+def test_an_export_that_cannot_be_read_is_a_fault_of_the_cache(tmp_path: Path) -> None:
+    """A folder in its place; the error names it and says what to do."""
+    exports, network = Exports(Cache(tmp_path)), _exportable([])
+    path = exports.get(network, ONNXRUNTIME)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageError, match=rf"{network.key}: cannot be read: is a directory\. Remove it"):
+        exports.get(network, ONNXRUNTIME)
 
 
 @pytest.mark.parametrize("runtime", OTHERS)

@@ -69,6 +69,13 @@ def test_a_state_is_missed_by_what_is_there(tmp_path: Path) -> None:
     for name, got in found.items():
         done = run("status", name, cwd=tmp_path)
         assert (done.returncode, f"{name}: {got}. Give what --state named" in done.stderr) == (2, True), done.stderr
+    weights = tmp_path / "project" / "runs" / "detect" / "best.pt"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    os.utime(weights, (0, 0))
+    done = run("clean", "project", "--older", "1d", cwd=tmp_path)
+    assert (done.returncode, "a folder with another program's runs" in done.stderr) == (2, True), done.stderr
+    assert weights.exists()
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:

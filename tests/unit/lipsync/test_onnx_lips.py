@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 
 from lipwise_ray.errors import SetupError, WeightsError
 from lipwise_ray.lipsync.model import LipSync, Wav2LipSync, new_faces
@@ -220,6 +222,29 @@ def test_a_truncated_file_is_reported(part: float, tmp_path: Path) -> None:
     (tmp_path / "cut.onnx").write_bytes(whole[: int(len(whole) * part)])
     with pytest.raises(WeightsError, match=r"cut\.onnx: .*a whole ONNX file is needed. Download it again"):
         _opened(tmp_path / "cut.onnx")
+
+
+def _apart(tensor: onnx.TensorProto, folder: Path) -> None:
+    (folder / "w.data").write_bytes(numpy_helper.to_array(tensor).tobytes())
+    set_external_data(tensor, "w.data")
+    tensor.ClearField("raw_data")
+
+
+@pytest.mark.parametrize("is_constant", [False, True])
+def test_weights_in_a_file_beside_it_are_refused(*, is_constant: bool, tmp_path: Path) -> None:
+    """Its digest would not cover them: frames of other weights would be taken for this network's."""
+    path = write_pair_lips(tmp_path / "w.onnx")
+    model = onnx.load(path)
+    (half,) = (tensor for tensor in model.graph.initializer if tensor.name == "half")
+    _apart(half, tmp_path)
+    if is_constant:
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["half"], value=half))
+        model.graph.initializer.remove(half)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=r"w\.onnx: keeps its weights in another file; .* Make it one file"):
+        _opened(path)
+    onnx.save(onnx.load(path), tmp_path / "one.onnx")
+    assert _opened(tmp_path / "one.onnx").size_px == 96
 
 
 def test_files_are_told_by_what_they_begin_with(tmp_path: Path) -> None:

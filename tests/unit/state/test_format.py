@@ -36,6 +36,20 @@ def test_whoever_takes_a_state_writes_its_layout_once(store: LocalStore, shard: 
     assert (check_format(store), path.stat().st_mtime_ns) == (True, written)
 
 
+def test_a_folder_of_another_programs_runs_is_no_state(store: LocalStore) -> None:
+    """Nobody takes it, so that cleaning removes nothing there; a run of before there was a number makes it one."""
+    store.write("runs/detect/weights/best.pt", b"weights")
+    with (
+        pytest.raises(StateError, match="with another program's runs"),
+        held(store, None, "r"),
+    ):
+        pass
+    assert store.names("") == ["runs/detect/weights/best.pt"]
+    store.write(layout.run_record("20260101T000000-a"), b"{}")
+    settle_format(store)
+    assert check_format(store)
+
+
 def test_many_at_once_agree(store: LocalStore) -> None:
     """Drivers of shards that come together all find the number, whoever wrote it."""
     with ThreadPoolExecutor(8) as pool:

@@ -10,6 +10,7 @@ from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import ChunkMarker, commit, done_chunks, read_marker
 from lipwise_ray.state.store import LocalStore, load_file, open_store, read_json
+from lipwise_ray.storage.scratch import scratch_file
 
 
 def _marker(store: LocalStore, attempt: str, tmp: Path, data: bytes = b"segment") -> ChunkMarker:
@@ -51,6 +52,17 @@ def test_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ha
     store.remove("jobs/a/segments/0.mkv")
     assert store.read("jobs/b/segments/1.mkv") == b"segment"
     assert store.names("jobs") == ["jobs/b/segments/1.mkv"]
+
+
+def test_whoever_may_read_records_may_read_files(tmp_path: Path) -> None:
+    """Temporary files are their maker's alone; a state's are for all who work with it, as this user's umask says."""
+    store = LocalStore(tmp_path / "s")
+    store.write("jobs/a/record.json", b"{}")
+    with scratch_file(tmp_path, "planned.jsonl") as temporary:
+        store.put_file("jobs/a/planned.jsonl", temporary)
+    record, file = (tmp_path / "s" / "jobs" / "a" / name for name in ("record.json", "planned.jsonl"))
+    assert file.stat().st_mode == record.stat().st_mode
+    assert store.names("jobs") == ["jobs/a/planned.jsonl", "jobs/a/record.json"]
 
 
 def _create(arguments: tuple[str, int]) -> bool:
