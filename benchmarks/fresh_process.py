@@ -6,12 +6,11 @@ import multiprocessing
 import os
 from typing import Any
 
-from lipwise_ray.malloc_arenas import FEW_ARENAS
+from lipwise_ray.malloc_arenas import few_arenas
 
 
 def in_child(function: Any, arguments: Any) -> Any:
     """Run a function in a fresh process, so that its peak memory is its own; it has few arenas, as a command has."""
-    for name, value in FEW_ARENAS.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(few_arenas(os.environ))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, (arguments,))

@@ -11,12 +11,20 @@ import ctypes
 from collections.abc import Mapping
 
 MOST_ARENAS = 2
-FEW_ARENAS = {"MALLOC_ARENA_MAX": str(MOST_ARENAS)}
-"""Variables that keep a process to few arenas from its start on."""
 
+_VARIABLE = "MALLOC_ARENA_MAX"
 _TUNABLES, _TUNABLE = "GLIBC_TUNABLES", "glibc.malloc.arena_max"
 _M_ARENA_MAX = -8
 """Source: glibc malloc/malloc.h."""
+
+
+def few_arenas(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep a process to few arenas from its start on.
+
+    Args:
+        environment: Of the process that starts it; what that says stays.
+    """
+    return {_VARIABLE: environment.get(_VARIABLE, str(MOST_ARENAS))}
 
 
 def keep_few_arenas(environment: Mapping[str, str]) -> bool:
@@ -30,7 +38,7 @@ def keep_few_arenas(environment: Mapping[str, str]) -> bool:
     Returns:
         Whether its allocator took the bound: that of other systems has no arenas of this kind.
     """
-    if not FEW_ARENAS.keys().isdisjoint(environment) or _TUNABLE in environment.get(_TUNABLES, ""):
+    if _VARIABLE in environment or _TUNABLE in environment.get(_TUNABLES, ""):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_M_ARENA_MAX, MOST_ARENAS))

@@ -51,7 +51,7 @@ def _mixed_light(window: PixelArray, fresh: F32Array, alpha: F32Array, black: fl
         np.maximum(old, 0, out=old)
     light = np.square(old, out=old)
     fresh -= black
-    cv2.threshold(fresh, 0, 0, cv2.THRESH_TOZERO, fresh)  # a third of the time of a maximum with a number
+    cv2.threshold(fresh, 0, 0, cv2.THRESH_TOZERO, fresh)  # quicker than a maximum with a number
     np.square(fresh, out=fresh)
     fresh -= light
     fresh *= alpha

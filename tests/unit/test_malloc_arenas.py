@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lipwise_ray.malloc_arenas import FEW_ARENAS, MOST_ARENAS, keep_few_arenas
+from lipwise_ray.malloc_arenas import MOST_ARENAS, few_arenas, keep_few_arenas
 
 # Threads that are there at once, each with an arena where there is one for it; then as many others.
 _COUNTED = """
@@ -61,12 +61,13 @@ def test_threads_share_few_arenas() -> None:
     assert _counted("many")[1] > MOST_ARENAS
     assert _counted("few") == ("True", MOST_ARENAS)
     assert _counted("command")[1] == MOST_ARENAS  # it has one while it begins
-    assert _counted("many", **FEW_ARENAS) == ("False", MOST_ARENAS)
+    assert _counted("many", **few_arenas({})) == ("False", MOST_ARENAS)
     assert _counted("few", MALLOC_ARENA_MAX="4") == ("False", 4)
     assert _counted("few", GLIBC_TUNABLES="glibc.malloc.arena_max=3") == ("False", 3)
 
 
 def test_an_environment_that_says_how_many_is_left_alone() -> None:
-    """By the variable, and by glibc's tunables."""
-    assert not keep_few_arenas(FEW_ARENAS)
+    """By the variable, and by glibc's tunables; whoever starts processes hands on what it has."""
+    assert few_arenas({"MALLOC_ARENA_MAX": "8"}) == {"MALLOC_ARENA_MAX": "8"}
+    assert not keep_few_arenas(few_arenas({}))
     assert not keep_few_arenas({"GLIBC_TUNABLES": "glibc.malloc.check=0:glibc.malloc.arena_max=8"})

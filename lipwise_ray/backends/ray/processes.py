@@ -15,7 +15,7 @@ from ray._private import services
 from ray._private import utils as ray_utils
 from ray.job_config import JobConfig
 
-from lipwise_ray.malloc_arenas import FEW_ARENAS
+from lipwise_ray.malloc_arenas import few_arenas
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Keeps the folder of a script, and the working directory, off the path of Python processes."""
@@ -50,7 +50,8 @@ class _OwnSession(services.ConsolePopen):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         if options.get("stdin") is None:
             options["stdin"] = subprocess.DEVNULL
-        options["env"] = {**FEW_ARENAS, **safe_environment(options.get("env") or os.environ), **_NO_WAITING}
+        environment = options.get("env") or os.environ
+        options["env"] = {**safe_environment(environment), **few_arenas(environment), **_NO_WAITING}
         super().__init__(*arguments, **{**options, "start_new_session": True})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import socket
 import threading
 import time
@@ -25,7 +26,7 @@ from lipwise_ray.backends.ray.local_processes import without_services
 from lipwise_ray.backends.ray.processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions, our_handlers
 from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.errors import EngineError, SetupError
-from lipwise_ray.malloc_arenas import FEW_ARENAS
+from lipwise_ray.malloc_arenas import few_arenas
 from lipwise_ray.resources import import_root
 from lipwise_ray.storage.address import is_web
 
@@ -313,7 +314,8 @@ def _ask_ray(address: str, folder: Path | None) -> None:
     # By `ray://` the job is made over there, by a class that is known there.
     kind = JobConfig if address.startswith("ray://") else OwnFoldersOnly
     here = kind(_py_driver_sys_path=[str(import_root())])
-    ray.init(address=address, job_config=here, runtime_env={"env_vars": FEW_ARENAS | SAFE_PATH}, **common)
+    variables = few_arenas(os.environ) | SAFE_PATH  # they go before those that nodes were started with
+    ray.init(address=address, job_config=here, runtime_env={"env_vars": variables}, **common)
 
 
 def _knock(address: str) -> None:

@@ -13,7 +13,7 @@ from ray._private import services
 from ray.job_config import JobConfig
 
 from lipwise_ray.backends.ray.processes import OwnFoldersOnly, apart, end_sessions, safe_environment
-from lipwise_ray.malloc_arenas import FEW_ARENAS
+from lipwise_ray.malloc_arenas import few_arenas
 
 _LOOK = """
 import json, os, sys
@@ -35,7 +35,7 @@ def test_what_ray_starts_has_a_session_of_its_own_and_reads_nothing(tmp_path: Pa
     assert (found["session"], found["stdin"], found["safe"]) == (started.process.pid, "/dev/null", True)
     assert found["session"] != os.getsid(0)
     assert not {"", str(tmp_path)} & set(found["path"])
-    assert found["arenas"] == os.environ.get("MALLOC_ARENA_MAX", FEW_ARENAS["MALLOC_ARENA_MAX"])
+    assert found["arenas"] == few_arenas(os.environ)["MALLOC_ARENA_MAX"]
 
 
 def test_a_session_ends_with_what_is_stopped_in_it() -> None:
