@@ -18,6 +18,7 @@ from lipwise_ray.errors import SettingsError
 from lipwise_ray.media.fields import AV_FIELD_ORDER, FieldOrder
 from lipwise_ray.media.hdr import NO_HDR, Hdr, decimals, steps
 from lipwise_ray.media.pixels import PixelFormat
+from lipwise_ray.processor import processor_flags
 from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
@@ -141,8 +142,18 @@ def encoder_options(spec: EncodeSpec) -> dict[str, str]:
     }[spec.codec]()
 
 
+def steady_x264() -> list[str]:
+    """Return the parameters with which x264 gives the same bytes for the same frames, as NAME=VALUE.
+
+    Its macroblock tree for AVX-512 reads memory that nobody wrote at some widths, 480 and 1920 among them: each run
+    would give other bytes, and processors without AVX-512 others again. Code up to AVX2 does not.
+    """
+    return ["asm=AVX2"] if "avx512f" in (processor_flags() or ()) else []
+
+
 def _x264_params(hdr: Hdr) -> dict[str, str]:
-    parts = [f"mastering-display={steps(hdr.mastering)}"] if hdr.mastering else []
+    parts = steady_x264()
+    parts += [f"mastering-display={steps(hdr.mastering)}"] if hdr.mastering else []
     parts += [f"cll={hdr.light.brightest_pixel},{hdr.light.brightest_frame}"] if hdr.light else []
     return {"x264-params": ":".join(parts)} if parts else {}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lipwise_ray.processor import processor_flags
+
 _FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 has the first two, Arm the last
 
 
@@ -13,11 +15,7 @@ def has_bfloat16_cpu(facts: Path = Path("/proc/cpuinfo")) -> bool:
     Args:
         facts: File in which Linux describes the processor.
     """
-    try:
-        lines = facts.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), None)
+    flags = processor_flags(facts)
     if flags is not None:
         return not _FLAGS.isdisjoint(flags)
     import torch

@@ -19,6 +19,7 @@ from av.error import FFmpegError
 
 from lipwise_ray.errors import OutputError
 from lipwise_ray.media.container import write_problem
+from lipwise_ray.media.encode import steady_x264
 from lipwise_ray.synth.scene import RATE, RenderedFrame, Scene, draw_scene
 from lipwise_ray.synth.speech import RATE_HZ, Speech
 from lipwise_ray.synth.truth import TRUTH_SCHEMA, truth_beside
@@ -52,7 +53,8 @@ def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "v
         video = container.add_stream("libx264", rate=scene.rate)
         video.width, video.height = scene.size.width, scene.size.height
         video.pix_fmt = "yuv420p"
-        video.options = {"crf": str(quality), "preset": preset, "x264-params": "log-level=error"}
+        params = ":".join(["log-level=error", *steady_x264()])
+        video.options = {"crf": str(quality), "preset": preset, "x264-params": params}
         video.codec_context.color_range, video.codec_context.colorspace = 1, 1
         sound = _SoundTrack(container, scene.sound) if len(scene.sound) else None
         for number, drawn in enumerate(draw_scene(scene)):

@@ -13,9 +13,21 @@ import numpy as np
 import pytest
 
 from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.resources import jobs_folder, manifests_folder
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, read_code, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import LOSSLESS, PASSTHROUGH, dub
+from tests.support.dub import (
+    INLINE,
+    LOSSLESS,
+    PASSTHROUGH,
+    UNJUDGED,
+    UNSIGNED,
+    dub,
+    packets,
+    run,
+    settings_arguments,
+    write_manifest,
+)
 
 SIZE = Size(160, 120)
 BOX = "box:60,110,50,110"  # below the code
@@ -203,3 +215,23 @@ def test_the_drawn_clip_is_what_the_reader_reads() -> None:
     for code in (0, 1, 2, 255, 256, 40_000, 65_535):
         frame = draw_frame(ClipSpec(size=SIZE, first_code=code), 0)
         assert read_code(plane_array(frame, 0)) == code
+
+
+@pytest.mark.slow
+def test_every_run_writes_the_same_file(tmp_path: Path) -> None:
+    """Two faces in a frame, networks, an encoder: processes whose memory held other bytes deliver the same packets."""
+    manifests = manifests_folder()
+    row = {"id": "a", "video": manifests / "demo/two-people.mp4", "audio": manifests / "demo/two-people.m4a"}
+    manifest = write_manifest(tmp_path / "m.csv", [{**row, "output": "o.mp4", "faces": "left"}])
+    files = list[list[tuple[int, int | None, bytes]]]()
+    for filling in ("1", "200"):
+        place = tmp_path / filling
+        done = run(
+            *("submit", manifest, "--job", jobs_folder() / "demo.toml", "--out", place, "--state", f"{place}.state"),
+            *settings_arguments(INLINE, UNJUDGED, UNSIGNED),
+            afresh=True,
+            MALLOC_PERTURB_=filling,
+        )
+        assert done.returncode == 0, done.stderr
+        files.append(packets(place / "o.mp4"))
+    assert files[0] == files[1]

@@ -45,8 +45,6 @@ BY_LEVEL = 'lipsync.vad="none"'
 NOTHING_IN_FRONT = "composite.occlusion=false"
 """For drawn faces, before which nothing is: frames are not compared with those around."""
 QUICK = 'encode.preset="ultrafast"'
-"""Also the one to compare files by: x264's macroblock tree, which slower presets use, reads memory that nobody wrote on
-CPUs with AVX-512, and a few coded bytes differ from run to run."""
 
 
 def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
