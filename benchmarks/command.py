@@ -34,6 +34,11 @@ class Cost:
         return f"{self.cpu_s:.1f} CPU-s {self.wall_s:.1f} s"
 
 
+def shell_environment() -> dict[str, str]:
+    """Return this process's environment as a shell has it: what Python compiles for a command serves the next one."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def cost_of_command(given: tuple[Path, Path, list[str], dict[str, str]]) -> Cost:
     """Run `lipwise-ray submit` and return its cost. Runs in a child, whose own becomes what the command leaves behind.
 
@@ -46,7 +51,7 @@ def cost_of_command(given: tuple[Path, Path, list[str], dict[str, str]]) -> Cost
     """
     manifest, out, settings, variables = given
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # Ray's processes count once their parents are gone
-    environment = {**os.environ, **variables}
+    environment = {**shell_environment(), **variables}
     words = [sys.executable, "-m", "lipwise_ray", "submit", str(manifest), "--out", str(out)]
     for text in settings:
         words += ["--preset", text.partition("=")[2].strip('"')] if text.startswith("preset=") else ["--set", text]

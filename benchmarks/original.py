@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.command import Cost, cost_of_command
+from benchmarks.command import Cost, cost_of_command, shell_environment
 from benchmarks.fresh_process import in_child
 from benchmarks.pipeline import BOX, RATE, checkpoint_in, make_inputs
 
@@ -62,7 +62,12 @@ def theirs(options: argparse.Namespace, folder: Path, video: Path, audio: Path, 
         out = folder / f"{video.stem}-original-{number}.mp4"
         before, begun_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
-            [*words, "--outfile", str(out)], cwd=options.checkout, capture_output=True, text=True, check=False
+            [*words, "--outfile", str(out)],
+            cwd=options.checkout,
+            env=shell_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         wall_s, after = time.perf_counter() - begun_s, resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode or not out.exists():

@@ -6,14 +6,16 @@ import hashlib
 import importlib.metadata
 import io
 import os
+import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import StorageError, os_reason
-from lipwise_ray.nets.runtimes import BATCH, Runtime, refusing
+from lipwise_ray.nets.runtimes import BATCH, OPENVINO, Runtime, load_runtime, refusing, save_for_openvino
 from lipwise_ray.storage.cache import Cache, machine_folder
 from lipwise_ray.storage.digest import ID_CHARACTERS
 
@@ -22,15 +24,37 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 8 << 30
 _OPSET = 17
-_VERSION = 2
-"""Raised when the same network and torch would give another file."""
+_VERSION = 3
+"""Raised when the same network, torch and runtime would give another file."""
 
-_DOC_STRING = bytes((6 << 3 | 2, 2 * hashlib.sha256().digest_size))
-"""Start of a text of that length in a file of ONNX: field 6 of the model. Source: onnx/onnx.proto."""
-
-_SEAL_BYTES = len(_DOC_STRING) + _DOC_STRING[1]
+_HEX_BYTES = 2 * hashlib.sha256().digest_size
 _BLOCK_BYTES = 1 << 20
 _OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What a runtime reads.
+
+    Attributes:
+        ending: Of its file.
+        weights: Of a file of the same name with the weights, where they are not in the first.
+        seal: What is around the digest of both with which the first ends, so that it stays a file of its kind.
+    """
+
+    ending: str
+    weights: str | None
+    seal: tuple[bytes, bytes]
+
+    def sealed(self, hexdigest: str) -> bytes:
+        """Return the end of a file."""
+        return self.seal[0] + hexdigest.encode() + self.seal[1]
+
+
+# A text that describes the model is the field 6 of ONNX's. Source: onnx/onnx.proto.
+_ONNX = _Format(".onnx", None, (bytes((6 << 3 | 2, _HEX_BYTES)), b""))
+# OpenVINO maps weights of its own format, where it would read and copy those of an ONNX file.
+_IR = _Format(".xml", ".bin", (b"<!--", b"-->"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +73,17 @@ class Exportable:
     make: Callable[[], nn.Module]
     inputs: Mapping[str, tuple[int, ...]]
 
-    @property
-    def key(self) -> str:
-        """Name of its file: other checkpoints, and other versions of what makes the file, have others."""
-        facts = [self.name, self.sha256, importlib.metadata.version("torch"), _OPSET, _VERSION, dict(self.inputs)]
-        return f"{self.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:ID_CHARACTERS]}.onnx"
+    def key(self, runtime_version: str) -> str:
+        """Return the name of its files: other checkpoints, and versions of what makes the files, have others."""
+        versions = importlib.metadata.version("torch"), runtime_version
+        facts = [self.name, self.sha256, *versions, _OPSET, _VERSION, dict(self.inputs)]
+        return f"{self.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:ID_CHARACTERS]}"
 
 
 class Exports:
     """Exported networks of this machine's processes, made when first asked for.
 
-    A file ends with the digest of the rest, as the text that ONNX lets describe a model: one that was damaged is made
-    again.
+    A file ends with the digest of the rest, and one that was damaged is made again.
 
     Args:
         cache: Keeps the files.
@@ -70,52 +93,75 @@ class Exports:
         self._cache = cache
 
     def get(self, network: Exportable, runtime: Runtime) -> Path:
-        """Return a network as an ONNX file, which is not to be changed.
+        """Return the file that a runtime reads a network from, which is not to be changed.
 
         Args:
             network: The network.
-            runtime: The runtime that asks, for the message of the error.
+            runtime: OpenVINO, for a file of its own format with the weights beside it, or ONNX Runtime.
 
         Raises:
-            SetupError: It cannot be exported.
+            SetupError: The runtime is not installed, or the network cannot be exported for it.
             WeightsError: Its checkpoint cannot be used.
             StorageError: The folder cannot be written, or what is there cannot be read.
         """
+        form, key = _IR if runtime == OPENVINO else _ONNX, network.key(load_runtime(runtime))
 
         def fill(part: Path) -> bool:
             with refusing(runtime):
                 model = export(network)
-            part.write_bytes(model + _seal(hashlib.sha256(model).hexdigest()))
+            if form.weights is None:
+                part.write_bytes(model)
+                digest = _digest([part])
+            else:
+                with TemporaryDirectory(dir=part.parent) as folder:
+                    with refusing(runtime):
+                        graph, weights = save_for_openvino(model, Path(folder))
+                    digest = _digest([weights, graph])
+                    self._cache.keep(key + form.weights, weights)
+                    shutil.move(graph, part)
+            with part.open("ab") as file:
+                file.write(form.sealed(digest))
             return True
 
         while True:
-            path = self._cache.get(network.key, fill)
+            path = self._cache.get(key + form.ending, fill)
             assert path is not None  # `fill` never says that there is none
+            files = [path]
+            if form.weights is not None and (weights := self._cache.get(key + form.weights, lambda _: False)):
+                files.insert(0, weights)
             try:
-                if _is_whole(path):
+                if _is_whole(files, form):
                     return path
                 path.unlink()
             except FileNotFoundError:  # another process made room, or found it damaged
                 continue
             except OSError as error:
                 raise StorageError(
-                    "cache", str(path), got=f"cannot be read: {os_reason(error)}", do="Remove it: it is made again"
+                    "cache",
+                    error.filename or str(path),
+                    got=f"cannot be read: {os_reason(error)}",
+                    do="Remove it: it is made again",
                 ) from error
 
 
-def _seal(hexdigest: str) -> bytes:
-    return _DOC_STRING + hexdigest.encode()
-
-
-def _is_whole(path: Path) -> bool:
-    """Tell whether a file ends with the digest of what comes before."""
+def _digest(files: Sequence[Path], but_bytes: int = 0) -> str:
+    """Return the digest of files, one after the other, without the last bytes of the last."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        left = os.fstat(file.fileno()).st_size - _SEAL_BYTES
-        while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
-            digest.update(block)
-            left -= len(block)
-        return file.read() == _seal(digest.hexdigest())
+    for path in files:
+        with path.open("rb") as file:
+            left = os.fstat(file.fileno()).st_size - (but_bytes if path == files[-1] else 0)
+            while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
+                digest.update(block)
+                left -= len(block)
+    return digest.hexdigest()
+
+
+def _is_whole(files: Sequence[Path], form: _Format) -> bool:
+    """Tell whether the last of some files ends with the digest of what comes before."""
+    end = form.sealed(_digest(files, len(form.sealed("0" * _HEX_BYTES))))
+    with files[-1].open("rb") as file:
+        file.seek(-min(len(end), os.fstat(file.fileno()).st_size), os.SEEK_END)
+        return file.read() == end
 
 
 def exports_of(scratch: str | None) -> Exports:

@@ -82,8 +82,8 @@ def refusal(runtime: Runtime, reason: str) -> LipwiseError:
     )
 
 
-def load_runtime(runtime: Runtime) -> None:
-    """Load a runtime's library.
+def load_runtime(runtime: Runtime) -> str:
+    """Load a runtime's library, and return its version.
 
     Args:
         runtime: ``onnxruntime`` or ``openvino``.
@@ -94,10 +94,7 @@ def load_runtime(runtime: Runtime) -> None:
     if not is_installed(runtime):
         raise refusal(runtime, "it is not installed")
     with refusing(runtime):
-        if runtime == ONNXRUNTIME:
-            session_options(threads=0)
-        else:
-            _openvino()
+        return _onnxruntime().__version__ if runtime == ONNXRUNTIME else _openvino().__version__
 
 
 def open_network(
@@ -106,7 +103,7 @@ def open_network(
     """Return a network, ready to be called.
 
     Args:
-        model: Its export: see `nets.exports`. A file takes less memory than its bytes, of which a runtime makes copies.
+        model: Its export, for that runtime: see `nets.exports`. A file takes less memory than its bytes.
         runtime: ``onnxruntime`` or ``openvino``.
         batch: Size of its inputs' first axis.
         threads: Threads that it may use; 0 leaves that to the runtime.
@@ -120,6 +117,29 @@ def open_network(
         if runtime == ONNXRUNTIME:
             return _OnnxRuntimeNetwork(model, batch, threads)
         return _OpenVinoNetwork(model, batch, threads, bfloat16=bfloat16)
+
+
+def save_for_openvino(model: bytes, folder: Path) -> tuple[Path, Path]:
+    """Write a network in OpenVINO's own format, and return the files of its graph and of its weights.
+
+    Args:
+        model: As ONNX.
+        folder: Where to.
+
+    Raises:
+        Exception: As OpenVINO raises it, where it does not take the network.
+    """
+    graph, openvino = folder / "network.xml", _openvino()
+    openvino.save_model(openvino.Core().read_model(model, b""), graph, compress_to_fp16=False)
+    return graph, graph.with_suffix(".bin")
+
+
+def _onnxruntime() -> ModuleType:
+    """Return ONNX Runtime's module."""
+    session_options(threads=0)  # ends its telemetry, which an import alone begins
+    import onnxruntime
+
+    return onnxruntime
 
 
 def _openvino() -> ModuleType:
