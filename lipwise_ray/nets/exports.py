@@ -34,7 +34,7 @@ _OUTPUT = "output"
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """What a runtime reads.
+    """Files of one network, as a runtime reads them.
 
     Attributes:
         ending: Of its file.
