@@ -190,6 +190,22 @@ def read_xlsx(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
         yield line, _record(header, [*cells, *[""] * (len(header) - len(cells))])  # empty cells need not be in the file
 
 
+class _RepeatedKeyError(Exception):
+    """JSON allows a key twice and leaves open which value counts; the argument is the key."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON.
+
+    Raises:
+        _RepeatedKeyError: A key stands there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _RepeatedKeyError(next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1))
+    return found
+
+
 def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
     """Yield (line, record) of a file of JSON lines; each may have other columns, so they are not looked at."""
     del columns
@@ -198,7 +214,10 @@ def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
             if not text.strip():
                 continue
             try:
-                record: object = json.loads(text)
+                record: object = json.loads(text, object_pairs_hook=_object)
+            except _RepeatedKeyError as error:
+                yield line, {BROKEN: f'a line in which the key "{error}" stands twice'}
+                continue
             except (ValueError, RecursionError) as error:
                 yield line, {BROKEN: f"a line that is not JSON ({error})"}
                 continue
