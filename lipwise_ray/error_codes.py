@@ -84,7 +84,7 @@ def messages_of_column(code: str) -> list[Raised]:
 
 def _raised(package: Path, holding: str = "") -> Iterator[Raised]:
     """Yield all places of the files that hold a text."""
-    for path in package.rglob("*.py"):
+    for path in sorted(package.rglob("*.py")):
         text = path.read_text("utf-8")
         if holding in text and _RAISING.search(text):
             yield from _codes_in(ast.parse(text), path.relative_to(package).as_posix())
