@@ -79,10 +79,17 @@ class SweepReport:
     """The page that puts them side by side; empty where none was written."""
 
     def code_above(self, fail_above: float) -> ExitCode:
-        """Return the exit code of a command of whose rows, of all columns, a fraction may fail."""
+        """Return the exit code of a command of whose rows, of all columns, a fraction may fail.
+
+        A column whose videos cannot be made is a failure, which the same command would find again; where no column's
+        can, nothing could start.
+        """
+        faults = [bool(column.fault) for column in self.columns]
+        if faults and all(faults):
+            return ExitCode.CANNOT_START
         done, failed, left = (sum(getattr(one, name) for one in self.reports) for name in ("done", "failed", "left"))
-        left += bool(self.stopped) + sum(bool(column.fault) for column in self.columns)
-        return of_rows(failed=failed, done=done, left=left, fail_above=fail_above)
+        code = of_rows(failed=failed, done=done, left=left + bool(self.stopped), fail_above=fail_above)
+        return ExitCode.ROWS_FAILED if code is ExitCode.DONE and any(faults) else code
 
 
 @dataclass(slots=True)

@@ -151,7 +151,7 @@ def test_a_model_that_cannot_be_loaded_costs_its_own_column(tmp_path: Path) -> N
     out, models = tmp_path / "sweep", f"broken=wav2lip@{tmp_path / 'broken.pth'},untouched=passthrough"
     report = lipwise_ray.sweep(manifest, models, out=out, settings=settings, models=tmp_path / "no-models")
     assert "broken.pth" in report.columns[0].fault
-    assert report.code_above(1.0) != 0
+    assert report.code_above(1.0) == 1
     broken, untouched = _table(out / "rows.csv")
     assert (broken["column"], broken["status"], untouched["status"]) == ("broken", "failed", "done")
     assert "broken.pth" in broken["message"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.errors import SettingsError, WeightsError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.runs.compared_models import files_columns, model_columns
 from lipwise_ray.runs.load_settings import load_settings
@@ -88,8 +89,16 @@ def test_failed_rows_of_all_models_count() -> None:
     """Up to the fraction that was asked for; a comparison that was stopped is not over."""
     report = SweepReport((), (RUN, dataclasses.replace(RUN, failed=0)), "state")
     assert (report.code_above(0.0), report.code_above(0.2)) == (1, 0)
-    assert dataclasses.replace(report, stopped="asked").code_above(0.2) != 0
-    assert dataclasses.replace(report, columns=(SweptColumn("a", "model", fault="broken"),)).code_above(0.2) != 0
+    assert dataclasses.replace(report, stopped="asked").code_above(0.2) == ExitCode.STOPPED
+
+
+def test_a_model_that_cannot_be_loaded_is_no_run_that_goes_on() -> None:
+    """The same command would fail as it did; without any model that can nothing has begun."""
+    broken, made = SweptColumn("a", "model", fault="broken"), SweptColumn("b", "model", dubbing_run="r")
+    report = SweepReport((broken, made), (dataclasses.replace(RUN, failed=0),), "state")
+    assert report.code_above(1.0) == ExitCode.ROWS_FAILED
+    assert dataclasses.replace(report, stopped="asked").code_above(1.0) == ExitCode.STOPPED
+    assert SweepReport((broken, broken), (), "state").code_above(1.0) == ExitCode.CANNOT_START
 
 
 def test_a_comparison_without_figures_has_a_page(tmp_path: Path) -> None:
