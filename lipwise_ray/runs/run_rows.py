@@ -148,6 +148,9 @@ class RowsRunner:
                 report = replace(report, page=write_report(open_store(report.state), report.run_id, folder))
             except LipwiseError as error:  # what was done stays done
                 self.tell(Problem(f"the report was not written: {error}"))
+            except Exception:  # a fault of the program ends the command, which says what is done first
+                self.tell(RunEnded(report))
+                raise
         self.tell(RunEnded(report))
         return report
 

@@ -15,6 +15,7 @@ from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.run_rows import RowsRunner, error_of
 from lipwise_ray.runs.single_row import single_row
 from lipwise_ray.state.job_result import RowFailure
+from lipwise_ray.state.local import LocalStore
 from lipwise_ray.state.row_outcome import RowOutcome
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
@@ -61,6 +62,23 @@ def test_a_report_that_cannot_be_written_does_not_undo_the_run(tmp_path: Path) -
     assert last == RunEnded(ended)
     heard.clear()
     _runner(heard, tmp_path).end(report, writes_page=False)
+    assert heard == [RunEnded(report)]
+
+
+def test_a_fault_of_the_report_comes_after_what_the_run_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake of the program is not hidden, and which rows are done is told before it."""
+
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("lipwise_ray.reports.write.write_report", fail)
+    LocalStore(tmp_path / "state")
+    heard: list[Event] = []
+    report = Report("run1", 1, 0, 0, 1.0, 10, 1, 0, state=str(tmp_path / "state"))
+    with pytest.raises(ZeroDivisionError):
+        _runner(heard, tmp_path).end(report)
     assert heard == [RunEnded(report)]
 
 
