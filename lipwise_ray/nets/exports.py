@@ -6,12 +6,10 @@ import hashlib
 import importlib.metadata
 import io
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import StorageError, os_reason
@@ -113,12 +111,16 @@ class Exports:
                 part.write_bytes(model)
                 digest = _digest([part])
             else:
-                with TemporaryDirectory(dir=part.parent) as folder:
+                graph, weights = part.with_suffix(form.ending), part.with_suffix(form.weights)
+                try:
                     with refusing(runtime):
-                        graph, weights = save_for_openvino(model, Path(folder))
+                        save_for_openvino(model, graph)
                     digest = _digest([weights, graph])
                     self._cache.keep(key + form.weights, weights)
-                    shutil.move(graph, part)
+                    graph.replace(part)
+                finally:
+                    graph.unlink(missing_ok=True)
+                    weights.unlink(missing_ok=True)
             with part.open("ab") as file:
                 file.write(form.sealed(digest))
             return True

@@ -119,19 +119,18 @@ def open_network(
         return _OpenVinoNetwork(model, batch, threads, bfloat16=bfloat16)
 
 
-def save_for_openvino(model: bytes, folder: Path) -> tuple[Path, Path]:
-    """Write a network in OpenVINO's own format, and return the files of its graph and of its weights.
+def save_for_openvino(model: bytes, graph: Path) -> None:
+    """Write a network in OpenVINO's own format: its graph, and beside it the weights, whose name ends with ``.bin``.
 
     Args:
         model: As ONNX.
-        folder: Where to.
+        graph: Where to, with a name that ends with ``.xml``.
 
     Raises:
         Exception: As OpenVINO raises it, where it does not take the network.
     """
-    graph, openvino = folder / "network.xml", _openvino()
+    openvino = _openvino()
     openvino.save_model(openvino.Core().read_model(model, b""), graph, compress_to_fp16=False)
-    return graph, graph.with_suffix(".bin")
 
 
 def _onnxruntime() -> ModuleType:

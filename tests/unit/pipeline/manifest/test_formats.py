@@ -192,3 +192,13 @@ def test_a_name_that_no_file_system_takes_is_told_as_such(tmp_path):
 
     with pytest.raises(OutputError, match="has a name of 258 bytes"):
         output_at(str(tmp_path / ("x" * 249 + ".mkv.c2pa")), tmp_path).check()
+
+
+@pytest.mark.parametrize("again", ['"audio": "v.mp4"', '"speakers": [{"face": "left", "face": "right"}]'])
+def test_a_key_that_stands_twice_in_an_object_is_a_row_error(folder: Path, again: str) -> None:
+    """JSON leaves open which of the two counts; nobody finds out by a dub of the wrong one."""
+    good = json.dumps({"id": "a", "video": "v.mp4", "audio": "a.wav", "output": "a.mp4"})
+    (folder / "m.jsonl").write_text(f"{good[:-1]}, {again}}}\n{good}\n")
+    manifest = _read(folder / "m.jsonl")
+    assert [row.line for row in manifest.rows] == [2]
+    assert [" stands twice" in str(problem) for problem in manifest.problems] == [True]
