@@ -56,15 +56,14 @@ class AudioClip:
         return whole if self.end_s is None else min(whole, Fraction(self.end_s).limit_denominator(_MICROSECONDS))
 
 
-def mix_info(clips: Sequence[AudioClip], path: Path, *, mono: bool = False) -> AudioInfo:
+def mix_info(clips: Sequence[AudioClip], path: Path) -> AudioInfo:
     """Return the stream that `mix` writes: highest rate and most channels of its clips; stereo for over eight.
 
     Args:
         clips: Clips that are mixed.
         path: The file that `mix` writes.
-        mono: One channel, as the networks hear each audio stream.
     """
-    return stream_of([(clip.sound.rate_hz, "mono" if mono else clip.sound.layout) for clip in clips], path)
+    return stream_of([(clip.sound.rate_hz, clip.sound.layout) for clip in clips], path)
 
 
 def stream_of(sounds: Sequence[tuple[int, str]], path: Path) -> AudioInfo:
@@ -84,7 +83,6 @@ def mix(
     clips: Sequence[AudioClip],
     target: Path,
     *,
-    mono: bool = False,
     salvage: bool = False,
     on_block: Callable[[], None] = lambda: None,
 ) -> AudioInfo:
@@ -95,7 +93,6 @@ def mix(
     Args:
         clips: Clips to be mixed, at least one; the mix ends with the last of them.
         target: The file.
-        mono: One channel, as the networks hear each audio stream.
         salvage: Keep what decodes of damaged streams.
         on_block: Called now and then.
 
@@ -107,14 +104,10 @@ def mix(
         MediaError: A stream is damaged.
         StorageError: The disk is full.
     """
-    info, peak = mix_info(clips, target, mono=mono), 1.0
+    info, peak = mix_info(clips, target), 1.0
 
     def decoded(clip: AudioClip) -> Generator[Samples]:
-        reader = AudioReader(clip.info, salvage=salvage)
-        if mono:
-            yield from heard_as_mono(reader, clip.sound.heard.mixes, info.rate_hz)
-        else:
-            yield from reader.blocks(info.rate_hz, info.layout)
+        yield from AudioReader(clip.info, salvage=salvage).blocks(info.rate_hz, info.layout)
 
     for block in _blocks(clips, info.rate_hz, info.channels, decoded):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))

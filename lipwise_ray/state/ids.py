@@ -12,8 +12,8 @@ from lipwise_ray.values import Json
 Identity: TypeAlias = Json
 """All facts that decide a result, as they are hashed into its id."""
 
-PIPELINE_VERSION = 10
-"""Raised when the same inputs and settings would give another result: 10 for light that is fitted to fewer pixels."""
+PIPELINE_VERSION = 11
+"""Raised when the same inputs and settings would give another result: 11 for clips heard alike wherever they begin."""
 
 _SCORER_CHARACTERS = 12
 

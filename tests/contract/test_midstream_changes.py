@@ -14,7 +14,7 @@ from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.loudness import loudness
-from lipwise_ray.media.mix import AudioClip, mix
+from lipwise_ray.media.mix import AudioClip, mix, write_line
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import plan_soundtrack, write_soundtrack
 from lipwise_ray.media.verify import check_sound
@@ -73,9 +73,11 @@ def _deliver(info: AudioInfo, folder: Path) -> Fraction:
 
 def _mix(info: AudioInfo, folder: Path) -> Fraction:
     sound = extract_network_audio(info, folder / "wave.f32")
-    for mono in (False, True):
-        made = mix([AudioClip(info, sound, 0.0, None)], folder / "mix.mka", mono=mono)
-        assert abs(extract_network_audio(made, folder / "m.f32").duration_s - sound.duration_s) < Fraction(1, 1000)
+    clips = [AudioClip(info, sound, 0.0, None)]
+    made = mix(clips, folder / "mix.mka")
+    assert abs(extract_network_audio(made, folder / "m.f32").duration_s - sound.duration_s) < Fraction(1, 1000)
+    line = write_line(clips, folder / "own.f32", folder / "levelled.f32")
+    assert abs(line.duration_s - sound.duration_s) < Fraction(1, 1000)
     return sound.duration_s
 
 

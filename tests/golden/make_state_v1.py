@@ -1,4 +1,4 @@
-"""How `state_v1` was made: run once a version of the pipeline, last for 10; kept to say what is in it.
+"""How `state_v1` was made: run once a version of the pipeline, last for 11; kept to say what is in it.
 
     python -m tests.golden.make_state_v1
 

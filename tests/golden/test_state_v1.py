@@ -26,11 +26,11 @@ GONE = {"payload.scratch"}
 """Of dead letters: the folder of a run that is over, which nobody reads."""
 
 DONE = {
-    "speaks": "dbdd280ef6f4a007046537cd",
-    "like": "ae36b870d9627ddd2e202a59",
-    "duo": "0ad374ee8a9980a2fb551556",
+    "speaks": "d185413bf06b79d724620207",
+    "like": "92083d5efcb2155daa041f60",
+    "duo": "32385284341d5fd24e25aa85",
 }
-BROKEN, HALF, EVALUATED = "e9e8b73f1ffd6a419682af5c", "bd92511363b082ee7052e7a4", "10720c791987d1ed7ee713c1"
+BROKEN, HALF, EVALUATED = "97233b830d03e2d6b2502ad5", "332ca61a5ef67c272f1a7da6", "cd0cd568ae31a66a2149daf4"
 LETTER = f"render:{BROKEN}/1"
 
 

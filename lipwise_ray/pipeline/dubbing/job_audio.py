@@ -18,7 +18,6 @@ from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
 from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s, used_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.pipeline.inputs.encoded_audio import has_states
 from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.inputs.whole_file import whole_file
@@ -47,7 +46,7 @@ class Dialogue:
         sound_id: The record of what it says, on the clock of the delivered sound.
         times_s: ``[start, end)`` of each thing said; empty for a row without speakers, whose face says everything.
         name: Of the speaker in a diarisation file, whose sound is that of all speakers; else empty.
-        clips: Sounds that it is put together of, where it is of several.
+        clips: Sounds that it is put together of; empty where it is one whole sound from its start on.
     """
 
     rule: SelectionRule
@@ -232,12 +231,9 @@ class Sounds:
         times = tuple(sorted((clip.begin_s, clip.stop_s) for clip in clips))
         first = self._job.spec.speakers[numbers[0]]
         check_alone(first.faces, times)
-        name = self._line_name(numbers, clips, sound_ids)
-        if len(numbers) > 1:
-            return self._several(rule, times, clips, sound_ids, name)
-        if first.start_s == 0 and first.end_s is None:
+        if len(numbers) == 1 and first.start_s == 0 and first.end_s is None:
             return Dialogue(rule, sound_ids[0], times)
-        return Dialogue(rule, self._shifted(clips[0], name), times)
+        return self._line_of(rule, times, clips, sound_ids, f"{self._line_name(numbers, clips, sound_ids)}-line")
 
     def _line_name(self, numbers: list[int], clips: list[AudioClip], sound_ids: list[str]) -> str:
         """Return the id of some clips, each at its place; clips of others may have moved it."""
@@ -247,17 +243,16 @@ class Sounds:
         pairs = zip(clips, sound_ids, strict=True)
         return record_id({"placed": [[sound_id, str(clip.begin_s), str(clip.stop_s)] for clip, sound_id in pairs]})
 
-    def _several(
-        self, rule: SelectionRule, times: Times, clips: list[AudioClip], sound_ids: list[str], name: str
+    def _line_of(
+        self, rule: SelectionRule, times: Times, clips: list[AudioClip], sound_ids: list[str], line_id: str
     ) -> Dialogue:
-        """Return a dialogue of several sounds, each looked at by itself."""
-        line_id, salvage = f"{name}-line", self._job.salvage
+        """Return a dialogue of sounds at their places, each looked at by itself."""
         keep_line(
             self._job.store,
             self._scratch,
             line_id,
             clips,
-            salvage=salvage,
+            salvage=self._job.salvage,
             encoder=self._encoder(line_id),
             on_block=self._on_block,
         )
@@ -265,17 +260,6 @@ class Sounds:
             LineClip(sound_id, clip.begin_s, clip.stop_s) for clip, sound_id in zip(clips, sound_ids, strict=True)
         )
         return Dialogue(rule, line_id, times, clips=tuple(placed))
-
-    def _shifted(self, clip: AudioClip, name: str) -> str:
-        """Return the record of one sound at its place."""
-        line_id, salvage = f"{name}-mono", self._job.salvage
-        store, encoder = self._job.store, self._encoder(line_id)
-        known = records.known_sound(store, line_id, salvage=salvage, speech=self._job.speech)
-        if known is None or (encoder and not has_states(store, line_id, encoder, salvage=salvage)):
-            with scratch_file(self._scratch, "line.mka") as temporary:
-                mix([clip], temporary, mono=True, salvage=salvage, on_block=self._on_block)
-                self._open(temporary, line_id)
-        return line_id
 
     def _clips(self) -> list[AudioClip]:
         return [self._clip(number)[0] for number in range(len(self._job.spec.speakers))]

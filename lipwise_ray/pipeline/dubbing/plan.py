@@ -16,7 +16,6 @@ from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan_record import CHOSEN, read_plan_arrays
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
-from lipwise_ray.pipeline.inputs.records import Times
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.job_result import Counts
@@ -26,6 +25,9 @@ from lipwise_ray.values import BoolArray, F32Array, I64Array, Span
 
 _AUTO_CHUNKS, _SHORTEST_CHUNK_S, _LONGEST_CHUNK_S = 120, 10.0, 60.0
 """Chunks of a long video, and their bounds: short ones are all overhead, a long one costs a lost worker much."""
+
+Times = tuple[tuple[Fraction, Fraction], ...]
+"""``[start, end)`` in seconds, in order."""
 
 
 @dataclass(frozen=True, slots=True)

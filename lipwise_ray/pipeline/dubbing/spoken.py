@@ -22,6 +22,6 @@ def spoken_columns(job: JobContext, line: Dialogue) -> BoolArray:
     """
     store, salvage, min_pause_s = job.store, job.salvage, job.spec.settings.lipsync.min_pause_s
     if not line.clips:
-        return records.voices(store, line.sound_id, min_pause_s, salvage=salvage, speech=job.speech, times=line.times_s)
+        return records.voices(store, line.sound_id, min_pause_s, salvage=salvage, speech=job.speech)
     columns = len(records.open_columns(store, layout.mel(line.sound_id, salvage=salvage)))
     return line_voices(store, line.clips, columns, min_pause_s, salvage=salvage, speech=job.speech)

@@ -1,6 +1,7 @@
-"""Lines: all that one face says, of clips each of which is looked at by itself.
+"""Lines: all that one face says, of clips each of which is looked at by itself, wherever it begins.
 
-So a clip that is replaced changes a line only where that clip is heard, and a little around it.
+So a clip that is replaced changes a line only where that clip is heard, and a little around it; and silence before a
+clip changes nothing in it, which a voice activity detector would otherwise carry into its first syllables.
 """
 
 from __future__ import annotations

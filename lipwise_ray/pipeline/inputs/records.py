@@ -12,7 +12,7 @@ import numpy as np
 
 from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.lipsync.audio_features import AudioEncoder
-from lipwise_ray.lipsync.mel import MEL_RATE_HZ, write_mel
+from lipwise_ray.lipsync.mel import write_mel
 from lipwise_ray.lipsync.voice_activity import SpeechDetector, spoken, voiced
 from lipwise_ray.media.audio import DecodedAudio, extract_network_audio
 from lipwise_ray.media.container import write_problem
@@ -35,9 +35,6 @@ from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.storage.stream_choice import StreamChoice
 from lipwise_ray.values import BoolArray, FloatArray
-
-Times = tuple[tuple[Fraction, Fraction], ...]
-"""``[start, end)`` in seconds, in order."""
 
 _COLUMNS = ArraySpec("float32", ("C", "B"), kinds="f")
 _SPEECH = {"probability": ArraySpec("float32", ("W",), kinds="f", is_finite=True)}
@@ -288,7 +285,7 @@ def own_audio(
 
 
 def voices(
-    store: Store, audio_id: str, min_pause_s: float, *, salvage: bool, speech: SpeechDetector | None, times: Times = ()
+    store: Store, audio_id: str, min_pause_s: float, *, salvage: bool, speech: SpeechDetector | None
 ) -> BoolArray:
     """Return a mask of the columns of a sound's mel that hold speech.
 
@@ -298,7 +295,6 @@ def voices(
         min_pause_s: Shorter pauses count as speech.
         salvage: Whether what decodes of it was kept.
         speech: Detector that told speech from pauses; None goes by the level.
-        times: ``[start, end)`` in seconds of several sounds that were put together, each with a level of its own.
 
     Raises:
         StorageError: A record of it is gone.
@@ -310,15 +306,7 @@ def voices(
             key = layout.speech(audio_id, speech.id, salvage=salvage)
             raise StorageError("no_speech", key, got="missing or damaged in the state", do="Run the same command again")
         return spoken(probability, len(mel), min_pause_s)
-    if not times:
-        return voiced(mel, min_pause_s)
-    # Each sound is looked at by itself: the silence between them is no background that belongs to one.
-    found = np.zeros(len(mel), np.bool_)
-    for start_s, stop_s in times:
-        start, stop = int(start_s * MEL_RATE_HZ), min(len(mel), int(stop_s * MEL_RATE_HZ) + 1)
-        if start < stop:
-            found[start:stop] |= voiced(mel[start:stop], min_pause_s)
-    return found
+    return voiced(mel, min_pause_s)
 
 
 def _probability(store: Store, audio_id: str, speech: SpeechDetector, *, salvage: bool) -> FloatArray | None:

@@ -105,4 +105,4 @@ def test_what_is_not_asked_does_not_count() -> None:
 def test_records_of_detection_are_named_as_before() -> None:
     """What was scanned before by this version of the pipeline is not scanned again."""
     settings = resolve([("test", {"lipsync": {"model": "passthrough"}})])
-    assert detector_id_of(settings, YUNET) == "4f8136bc0cb813bd7575659a"
+    assert detector_id_of(settings, YUNET) == "9ff1583ac6132e5da907e164"
