@@ -26,7 +26,7 @@ from lipwise_ray.media.container import decode_problem, open_input, reading
 from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo, layout_name
 from lipwise_ray.media.samples import Samples, samples_of
-from lipwise_ray.media.wave_length import refuse_cut_wave
+from lipwise_ray.media.stated_size import refuse_cut
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.values import round_half_up
@@ -217,8 +217,8 @@ class AudioReader:
         info = self._info
         layouts: dict[str, str] = {}
         with reading(info.path), open_input(info.path) as container:
-            if info.container == "wav" and not self._salvage:
-                refuse_cut_wave(info.path)
+            if not self._salvage:
+                refuse_cut(info.path, info.container)
             stream = next(candidate for candidate in container.streams.audio if candidate.index == info.stream_index)
             is_stated = info.container not in _COUNTED
             tick_s = stream.time_base or Fraction(0)

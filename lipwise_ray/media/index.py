@@ -19,6 +19,7 @@ from lipwise_ray.media.image_sequence import SERIES, WEBP_ANIMATION, ImageSequen
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.sizes import SizeSurvey
+from lipwise_ray.media.stated_size import refuse_cut
 from lipwise_ray.storage.arrays import ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, I64Array, Size
 
@@ -345,22 +346,21 @@ def _constant_rate(pts: I64Array, info: VideoInfo) -> Fraction | None:
 def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
     if info.is_still:
         return
-    declared_s = float(info.container_end_s or 0)
+    got, declared_s = "", float(info.container_end_s or 0)
     if info.declared_frames and not info.container.startswith(_UNCOUNTED):
         # Some AVI writers count dropped frames too; a cut file lacks far more.
         slack = 0 if info.container.startswith("mov") else _TRUNCATED_SHARE * info.declared_frames
-        if survey.packets >= info.declared_frames - slack:
-            return
-        got = f"holds {survey.packets} of the {info.declared_frames} frames that it declares"
+        if survey.packets < info.declared_frames - slack:
+            got = f"holds {survey.packets} of the {info.declared_frames} frames that it declares"
     elif float(info.declared_end_s or 0) - survey.video_end_s > _TRUNCATED_STREAM_S:
         got = f"holds frames for {survey.video_end_s:.2f} s where {float(info.declared_end_s or 0):.2f} s are declared"
     elif declared_s - survey.end_s > max(_TRUNCATED_SLACK_S, _TRUNCATED_SHARE * declared_s):
         got = f"holds {survey.end_s:.2f} s where {declared_s:.2f} s are declared"
-    else:
-        return
-    raise MediaError(
-        "truncated",
-        str(info.path),
-        got=got,
-        do='It may be cut off: copy it again, or set on_error = "salvage" to dub what decodes',
-    )
+    if got:
+        raise MediaError(
+            "truncated",
+            str(info.path),
+            got=got,
+            do='It may be cut off: copy it again, or set on_error = "salvage" to dub what decodes',
+        )
+    refuse_cut(info.path, info.container)  # Ogg, and MP4 in fragments, declare no more frames than are there

@@ -74,7 +74,7 @@ def _tracks(file: BinaryIO, end: int) -> tuple[int, int]:
         EOFError: There is none before the end.
     """
     while file.tell() < end:
-        element, size = _head(file)
+        element, size = element_head(file)
         if element == _TRACKS and file.tell() + size <= end:
             return file.tell(), size
         if element != _SEGMENT:
@@ -100,7 +100,7 @@ def _described_tracks(tracks: bytes, sample_aspect_ratio: Fraction) -> bytes:
     return data
 
 
-def _head(file: BinaryIO) -> tuple[bytes, int]:
+def element_head(file: BinaryIO) -> tuple[bytes, int]:
     """Read an element's id and the length of its contents.
 
     Raises:
@@ -124,7 +124,7 @@ def _number(file: BinaryIO) -> tuple[bytes, int]:
 def _elements(data: bytes) -> Iterator[_Element]:
     file = BytesIO(data)
     while (start := file.tell()) < len(data):
-        element, size = _head(file)
+        element, size = element_head(file)
         contents = file.read(size)
         yield _Element(element, contents, data[start : file.tell()])
 

@@ -15,6 +15,7 @@ from lipwise_ray.errors import InputError, LipwiseError, SettingsError, WeightsE
 from lipwise_ray.faces.tracks import read_tracks
 from lipwise_ray.media.index import check_packets
 from lipwise_ray.media.probe import probe_audio, probe_video
+from lipwise_ray.media.stated_size import refuse_cut
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import ModelRole, Wanted
@@ -143,7 +144,9 @@ def _open(
 ) -> None:
     """Look at an input as far as that goes without decoding it."""
     if kind == "audio":
-        probe_audio(path, limits, choice)
+        sound = probe_audio(path, limits, choice)
+        if is_whole:
+            refuse_cut(path, sound.container)
     elif kind == "tracks":
         read_tracks(path)
     elif kind == "diarisation":

@@ -173,6 +173,33 @@ def test_a_video_that_was_cut_off(name: str, tmp_path: Path) -> None:
         assert codes(reader.read(0, len(index) - 1)) == list(range(len(index) - 1))
 
 
+@pytest.mark.parametrize(
+    ("container", "codec", "options"),
+    [("ogg", "libvpx", {}), ("mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}), ("matroska", "libx264", {})],
+)
+def test_a_cut_that_shows_in_no_number_of_frames(
+    container: str, codec: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    """Some files declare no frames or no end, others one that is hardly later: their bytes are counted too."""
+    write_clip(tmp_path / "v.mkv", ClipSpec(frames=50, codec=codec, gop=10, tone=None))
+    with (
+        av.open(str(tmp_path / "v.mkv")) as source,
+        av.open(str(tmp_path / "whole"), "w", format=container, options=options) as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux_one(packet)
+    assert len(build_index(probe_video(tmp_path / "whole"))) == 50
+    data = (tmp_path / "whole").read_bytes()
+    (tmp_path / "cut").write_bytes(data[: data.rindex(b"moof") + 24 if container == "mp4" else len(data) * 9 // 10])
+    error = _video_error(tmp_path / "cut")
+    assert error.code == "damaged"
+    assert "bytes that its" in str(error)
+    assert 20 < len(build_index(probe_video(tmp_path / "cut"), salvage=True)) < 50
+
+
 def test_a_length_in_ivf_is_no_number_of_frames(tmp_path: Path) -> None:
     """Some writers put ticks where others put frames, and nothing is missing."""
     times, tick_s = tuple(range(0, 200, 40)), Fraction(1, 1000)

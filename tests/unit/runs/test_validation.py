@@ -83,6 +83,19 @@ def test_every_problem_is_told_at_once(
     assert code == 1
 
 
+def test_an_audio_file_that_was_cut_off_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It opens as if it were whole, and where what is there is to be dubbed, it is."""
+    data = (folder / "s.wav").read_bytes()
+    (folder / "s.wav").write_bytes(data[: len(data) // 2])
+    arguments = (write_manifest(folder / "m.csv", [_row("a")]), "--set", "lipsync.model=passthrough")
+    code, said = _validated(monkeypatch, capsys, *arguments)
+    assert code == 1
+    assert "bytes that its header states" in said
+    assert _validated(monkeypatch, capsys, *arguments, "--set", "source.on_error=salvage")[0] == 0
+
+
 def test_what_is_installed_and_what_is_not_open_are_told_apart(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
