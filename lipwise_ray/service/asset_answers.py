@@ -23,7 +23,7 @@ class _InCamelCase(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class UploadRequest(_InCamelCase):
+class UploadRequest(_InCamelCase, strict=True):
     """A file that is going to be sent."""
 
     file_name: Annotated[str, Field(min_length=1, max_length=255)]
@@ -47,7 +47,7 @@ class UploadProgress(_InCamelCase):
     is_whole: bool
 
 
-class AssetRequest(_InCamelCase):
+class AssetRequest(_InCamelCase, strict=True):
     """A file that was sent, by the ``url`` that the upload's answer named."""
 
     url: Annotated[str, Field(max_length=2000)]

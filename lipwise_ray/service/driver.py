@@ -18,6 +18,7 @@ from types import FrameType
 from typing import BinaryIO
 
 from lipwise_ray.backends.factory import engine_for, make_engine
+from lipwise_ray.backends.ray import last_exit
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import LipwiseError, SetupError, StorageError
 from lipwise_ray.exit_codes import ExitCode
@@ -323,7 +324,7 @@ def main() -> None:
 
     stop_at_sigterm(driver)
     threading.Thread(target=driver.hear, args=(lines,), name="messages", daemon=True).start()
-    sys.exit(driver.work())
+    last_exit.end(driver.work())
 
 
 if __name__ == "__main__":

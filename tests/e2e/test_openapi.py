@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis.errors import Unsatisfiable
 
 from tests.support.dub import PASSTHROUGH
@@ -20,6 +20,12 @@ schemathesis.checks.load_all_checks()
 _BEYOND = schemathesis.checks.CHECKS.get_by_names(["positive_data_acceptance"])
 """Which files and models there are, and which options go together, no document can say."""
 
+_ANY_TEXTS = {"GET /v2/generations status", "GET /v2/generations ids", "GET /v2/assets types"}
+"""Lists of texts in addresses: whatever is sent arrives as one, and none is against the document."""
+
+_REFUSALS = {"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}}
+"""All faults of clients count, 413 too: a form with one field many times is beyond its bounds."""
+
 _OURS = r"^/(v2/(generate$|generate/\{generation_id\}|generations|analyze|batch|models|assets)|outputs)"
 
 
@@ -27,7 +33,8 @@ _OURS = r"^/(v2/(generate$|generate/\{generation_id\}|generations|analyze|batch|
 def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("service")
     with served(folder, [PASSTHROUGH, 'faces.select="box:0,9,0,9"'], works=False) as server:
-        found = schemathesis.openapi.from_url(f"{server.url}/openapi.json", headers=_KEY)
+        config = schemathesis.config.SchemathesisConfig.from_dict(_REFUSALS)
+        found = schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=config, headers=_KEY)
         yield found.include(path_regex=_OURS).exclude(path_regex="events$")
 
 
@@ -40,6 +47,8 @@ def _judge(document: Any, mode: str, examples: int) -> list[str]:
         @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=[*HealthCheck])
         @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode)))
         def judged(case: Any) -> None:
+            changed = {f"{case.operation.label} {one.path[0]}" for one in case.meta.phase.data.mutations if one.path}
+            assume(not changed or changed - _ANY_TEXTS)
             case.call_and_validate(headers=_KEY, excluded_checks=_BEYOND)
 
         try:
@@ -62,7 +71,7 @@ def test_answers_are_as_the_document_says(document: Any) -> None:
 def test_what_is_against_the_document_is_refused_as_it_says(document: Any) -> None:
     """Bodies, parameters and kinds that no request has are the client's fault, each by a described answer."""
     asked = _judge(document, "negative", 8)
-    assert {"POST /v2/generate", "POST /v2/batch", "POST /v2/assets"} <= {*asked}
+    assert {"POST /v2/generate", "POST /v2/batch", "POST /v2/assets", "GET /v2/batch", "GET /v2/assets"} <= {*asked}
 
 
 @pytest.mark.slow

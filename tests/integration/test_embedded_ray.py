@@ -109,12 +109,12 @@ def test_kill_minus_nine_loses_no_finished_chunk(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "out" / "a.mp4") == sha256_of(tmp_path / "calm" / "a.mp4")
 
 
-_AGAIN = """
+_RAYLET_KILLED = """
 import os, signal, time
 from lipwise_ray.backends.ray.environment import guard_local_ray
 guard_local_ray()
 import ray
-from lipwise_ray.backends.ray import session
+from lipwise_ray.backends.ray import last_exit, session
 from lipwise_ray.errors import LipwiseError
 
 def refused(call, *words):
@@ -130,18 +130,35 @@ deadline_s = time.monotonic() + 60
 while (code := refused(session.must_live)) is None and time.monotonic() < deadline_s:
     time.sleep(0.1)
 session.leave(folder)
+"""
+_FOLLOWED = """
 again = session.connect("local")
 answer = ray.get(ray.remote(lambda: 5).remote(), timeout=60)
 print(code, answer, refused(session.connect, "local"))
 session.leave(again)
+"""
+_ENDED = """
+print(code)
+last_exit.end(3)
 """
 
 
 @pytest.mark.slow
 def test_a_ray_that_ended_by_itself_is_followed_by_another() -> None:
     """In the same process, as the next manifest of a night needs it; which is then in use as the first one was."""
-    done = subprocess.run([sys.executable, "-c", _AGAIN], capture_output=True, text=True, check=False, timeout=180)
+    done = _python(_RAYLET_KILLED + _FOLLOWED)
     assert done.stdout.splitlines()[-1:] == ["ray_ended 5 ray_in_use"], done.stderr
+
+
+@pytest.mark.slow
+def test_a_driver_whose_ray_ended_by_itself_ends_with_its_own_code() -> None:
+    """Ray's threads would crash it as the interpreter ends, and whoever started it would read of a signal instead."""
+    done = _python(_RAYLET_KILLED + _ENDED)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (3, ["ray_ended"]), done.stderr
+
+
+def _python(source: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, timeout=180)
 
 
 @pytest.mark.slow

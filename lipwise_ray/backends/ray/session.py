@@ -376,9 +376,8 @@ def leave(folder: Path | None, *, is_lost: bool = False) -> None:
     """
     node = _node_here()
     started = [one.process.pid for all_of in node.all_processes.values() for one in all_of] if node and folder else []
-    if is_lost:
-        last_exit.must_be_at_once("Ray's own threads, whose head is gone, crash as the interpreter ends")
     if is_lost or ended_processes():
+        last_exit.must_be_at_once("Ray's own threads, which nothing stops any more, crash as the interpreter ends")
         atexit.unregister(ray_worker.shutdown)  # it would wait for an answer, and then end the program by its own code
         _ENDED_BY_ITSELF.set()
     else:

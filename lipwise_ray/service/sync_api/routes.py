@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
@@ -37,6 +39,7 @@ from lipwise_ray.service.sync_api.generations import GenerationView, results_pat
 from lipwise_ray.service.sync_api.request import GenerationRequest, parse_request
 from lipwise_ray.service.sync_api.submission import GenerationDesk
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _KEY = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _URLENCODED = "application/x-www-form-urlencoded"
 _MOST_LISTED = 1000
@@ -45,6 +48,17 @@ _RESULTS = results_path("{batch_id}")
 Statuses = Annotated[list[str] | None, Query(description="Statuses, repeated or with commas between them.")]
 Ids = Annotated[list[str] | None, Query(description="Ids, repeated or with commas between them.")]
 Keyed = Annotated[str | None, Header(alias="Idempotency-Key", description="1-128 of letters, digits and ._~-")]
+
+
+def _dated(text: str) -> str:
+    """Return a time as it was sent; without a date it is a number, which pydantic takes for seconds since 1970."""
+    if not _DATE.match(text):
+        raise PydanticCustomError("datetime_parsing", "no time with a date; send one such as 2026-11-30T18:00:00Z")
+    return text
+
+
+SentTime = Annotated[datetime, BeforeValidator(_dated)]
+TimeBound = Annotated[SentTime | None, Query(description="A time in ISO 8601; UTC where it names no zone.")]
 
 
 class _Handlers:
@@ -124,8 +138,8 @@ class _Handlers:
         self,
         request: Request,
         status: Annotated[list[BatchStatus] | None, Query()] = None,
-        created_after: Annotated[datetime | None, Query()] = None,
-        created_before: Annotated[datetime | None, Query()] = None,
+        created_after: TimeBound = None,
+        created_before: TimeBound = None,
     ) -> list[Batch]:
         """Return batches, the newest first: 1,000 at most."""
         after, before = _utc(created_after), _utc(created_before)

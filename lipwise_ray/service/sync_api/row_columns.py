@@ -50,17 +50,14 @@ class NamedAsset:
     type: str
 
 
-def row_columns(
-    request: GenerationRequest, preset: str, usual_faces: str, files: Mapping[str, str], tracks: str | None = None
-) -> JsonObject:
-    """Return the columns, as manifests of JSON lines have them.
+def row_columns(request: GenerationRequest, preset: str, usual_faces: str, files: Mapping[str, str]) -> JsonObject:
+    """Return the columns, as manifests of JSON lines have them, but for the tracks file of its boxes.
 
     Args:
         request: The request.
         preset: The preset that its model means.
         usual_faces: Rule of the server's settings for the face that is dubbed.
         files: Addresses of the assets that it names, by id.
-        tracks: Address of its bounding boxes as a tracks file; None where it has none.
 
     Raises:
         RequestError: An option means nothing here, or goes not with another.
@@ -86,7 +83,6 @@ def row_columns(
         columns |= sounds[0][2]
         columns |= {"faces": rule} if rule else {}
     columns |= _lengths(options, has_segments=bool(request.segments), is_image=isinstance(picture, ImageInput))
-    columns |= {"tracks": tracks} if tracks else {}
     if options.occlusion_detection_enabled is not None:
         columns["composite.occlusion"] = options.occlusion_detection_enabled
         columns["composite.parser"] = "face_parsing" if options.occlusion_detection_enabled else "none"

@@ -142,14 +142,17 @@ class GenerationDesk:
 
     def _row(self, request: GenerationRequest) -> Row:
         """Return the row of a request, of which nothing is kept; its boxes are not looked at."""
-        return self.feasibility.row(JobDraft(columns=self._columns(request, None), door=DOOR))
+        return self.feasibility.row(JobDraft(columns=self._columns(request), door=DOOR))
 
     def _draft(self, request: GenerationRequest, key: str | None, sent: Sequence[Asset] = ()) -> JobDraft:
         check_webhook(request.webhook_url, "webhookUrl")
         asked = request.model_dump(mode="json", by_alias=True, exclude_none=True)
         echoed = request.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_ECHOED_WITHOUT)
         return JobDraft(
-            columns=self._columns(request, self._tracks(request)),
+            columns={
+                **self._columns(request),
+                **self._tracks(request),
+            },  # inputs are looked at before boxes are written
             door=DOOR,
             name=request.output_file_name or "video",
             asked=echoed,
@@ -158,11 +161,11 @@ class GenerationDesk:
             fingerprint=self._fingerprint(asked, sent) if key else None,
         )
 
-    def _columns(self, request: GenerationRequest, tracks: str | None) -> JsonObject:
+    def _columns(self, request: GenerationRequest) -> JsonObject:
         settings = self.service.settings
         preset = preset_of(request.model, self.presets)
         files = {one.asset_id: self._file(one) for one in named_assets(request)}
-        return row_columns(request, preset, settings.faces.select, files, tracks)
+        return row_columns(request, preset, settings.faces.select, files)
 
     def _file(self, named: NamedAsset) -> str:
         try:
@@ -175,11 +178,12 @@ class GenerationDesk:
             raise RequestError("invalid_request", named.field, got=got)
         return str(path)
 
-    def _tracks(self, request: GenerationRequest) -> str | None:
+    def _tracks(self, request: GenerationRequest) -> JsonObject:
+        """Return the column of a request's boxes, written as a tracks file; none where it has no boxes."""
         chosen = request.options and request.options.active_speaker_detection
         if not chosen or chosen.bounding_boxes is None:
-            return None
-        (video,) = [one for one in request.input if one.type == "video"] or [None]
+            return {}
+        video = next((one for one in request.input if one.type == "video"), None)
         if video is None or video.asset_id is None:
             got = "needs a video that was uploaded: its frames have to be counted"
             do = "Upload it, and name it by assetId"
@@ -188,7 +192,7 @@ class GenerationDesk:
         path = self.boxes.write(chosen.bounding_boxes, self.assets.path(video.asset_id), settings)
         read = {str(job.columns.get("tracks")) for job in self.service.jobs(UNFINISHED)}
         self.boxes.expire(settings.service.keep_days * _DAY_S, lambda path: path in read)
-        return str(path)
+        return {"tracks": str(path)}
 
     def _fingerprint(self, asked: JsonObject, sent: Sequence[Asset]) -> str:
         """Return a text that is the same for the same request, whose files have other ids each time they are sent."""

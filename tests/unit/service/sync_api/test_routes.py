@@ -56,3 +56,36 @@ def test_a_batch_is_told_by_its_own_jobs(server: Served) -> None:
     assert [one["id"] for one in _asked(server, "GET", "/v2/batch").json()] == [batch.id]
     lines = _asked(server, "GET", f"/outputs/batches/{batch.id}/results.jsonl").text.splitlines()
     assert [json.loads(line)["requestId"] for line in lines] == ["one", "two"]
+
+
+@pytest.mark.parametrize("number", ["20261130", "-5", "0.5", "1764500000"])
+def test_a_time_is_not_read_from_a_number(server: Served, number: str) -> None:
+    """A day without its dashes would be one of 1970, and all batches were made after it."""
+    told = _asked(server, "GET", "/v2/batch", params={"created_after": number})
+    assert (told.status_code, told.json()["errorCode"]) == (422, "invalid_request")
+    assert "query.created_after: no time with a date; send one such as" in str(told.json()["message"])
+
+
+@pytest.mark.parametrize(
+    "moment", ["2026-11-30", "2026-11-30T18:00", "2026-11-30T18:00:00.5+02:00", "0001-01-01T00:00Z"]
+)
+def test_times_of_iso_8601_are_read(server: Served, moment: str) -> None:
+    """With and without seconds, a zone and a time of day."""
+    for name in ("created_after", "created_before"):
+        assert _asked(server, "GET", "/v2/batch", params={name: moment}).status_code == 200
+
+
+@pytest.mark.parametrize("size", [True, "5", 5.0])
+def test_a_size_is_an_integer(server: Served, size: object) -> None:
+    """As the document has it: a file of ``true`` bytes would be one of a single byte."""
+    told = _asked(server, "POST", "/v2/assets/upload", json={"fileName": "a.mp4", "size": size})
+    assert (told.status_code, told.json()["errorCode"]) == (422, "invalid_request")
+
+
+def test_boxes_with_two_videos_are_the_clients_fault(server: Served) -> None:
+    """Whatever else a request has, its inputs are looked at before its boxes are; a fault of the server's it is not."""
+    inputs = [{"type": kind, "url": f"https://media.example.com/{kind}"} for kind in ("video", "video", "audio")]
+    options = {"active_speaker_detection": {"bounding_boxes": [[0, 0, 9, 9]]}}
+    told = _asked(server, "POST", "/v2/generate", json={"model": "fast", "input": inputs, "options": options})
+    assert "has 2 videos or images" in str(told.json()["message"])
+    assert (told.status_code, told.json()["errorCode"]) == (422, "invalid_request")

@@ -25,8 +25,8 @@ def _request(options: Any = None, inputs: Any = None, **others: Any) -> dict[str
     return {"model": "quality", "input": inputs or [VIDEO, SOUND], "options": options, **others}
 
 
-def _columns(body: dict[str, Any], tracks: str | None = None) -> JsonObject:
-    return row_columns(parse_request(json.dumps(body)), "quality", "left", FILES, tracks)
+def _columns(body: dict[str, Any]) -> JsonObject:
+    return row_columns(parse_request(json.dumps(body)), "quality", "left", FILES)
 
 
 def _segment(start: float, end: float, ref: str = "one", **audio: Any) -> dict[str, Any]:
@@ -63,10 +63,9 @@ def test_an_option_is_honoured(options: Any, columns: JsonObject) -> None:
     assert _columns(_request(options)) == {"preset": "quality", "video": "/up/v1", "audio": "/up/a1", **columns}
 
 
-def test_boxes_become_tracks_whose_faces_are_all_dubbed() -> None:
-    """The file made of the boxes holds that face alone."""
-    columns = _columns(_request({"active_speaker_detection": {"bounding_boxes": BOXES}}), "/up/tracks.npz")
-    assert (columns["faces"], columns["tracks"]) == ("all", "/up/tracks.npz")
+def test_all_faces_of_boxes_are_dubbed() -> None:
+    """The tracks file made of the boxes holds that face alone."""
+    assert _columns(_request({"active_speaker_detection": {"bounding_boxes": BOXES}}))["faces"] == "all"
 
 
 @pytest.mark.parametrize(
