@@ -78,4 +78,4 @@ def test_jump_cuts_stand_out_from_the_frames_around() -> None:
     change[[10, 12]] = 6.0
     assert [jump_cuts(change, *frames) for frames in ((10, 13), (10, 11), (11, 12), (7, 10))] == [2, 1, 0, 0]
     assert jump_cuts(np.full(30, 6.0, np.float32), 10, 13) == 0
-    assert jump_cuts(np.tile(np.float32([0.0, 6.0]), 15), 10, 13) == 0
+    assert jump_cuts(np.tile(np.array([0.0, 6.0], np.float32), 15), 10, 13) == 0
