@@ -140,7 +140,8 @@ class SegmentError(TransientError):
 _MEMORY_TEXT = re.compile(
     r"""out\ of\ memory | out_of_memory                       # CUDA runtime and driver, NVRTC, HIP, CTranslate2
       | \bstd::bad_alloc\b                                  # ONNX Runtime, where it passes C++ on in words
-      | _?alloc_failed\b                                    # cuDNN, cuBLAS, cuFFT, cuSOLVER, cuSPARSE
+      | _?alloc(?:ation)?_failed\b                          # cuDNN (long since 9), cuBLAS, cuFFT, cuSOLVER, cuSPARSE
+      | smaller\ than\ requested\ bytes                     # ONNX Runtime's arena
       | memoryallocation\b                                  # cudaErrorMemoryAllocation
       | not\ enough\ memory | insufficient\ memory          # oneDNN, OpenCV
       | (can't|cannot|could\ not|failed\ to|unable\ to)\ allocate\ .*(memory|bytes)

@@ -22,6 +22,9 @@ _CHANGED, _LEAST_SHARE, _OFF = 20, 0.03, 0.15
 shows one of the two instead. So it is off by less than this share of the difference, in the median over these pixels.
 """
 
+AROUND_FRAMES = 4
+_SPIKE, _STILL, _MOST_OTHERS = 2.5, 1.0, 0.75
+
 
 def tiny_image(image_bgr: U8Array) -> U8Array:
     """Return an image as the meters take it: its longer side at most 128 pixels."""
@@ -87,3 +90,18 @@ def _middles(is_blend: BoolArray) -> list[int]:
     frames: I64Array = np.flatnonzero(is_blend).astype(np.int64)
     runs = np.split(frames, np.flatnonzero(np.diff(frames) > BLEND_FRAMES) + 1)
     return [int(run[0] + run[-1] + 1) // 2 for run in runs if len(run)]
+
+
+def jump_cuts(change: F32Array, start: int, stop: int) -> int:
+    """Return the number of frames in ``[start, stop)`` at which the image changes at once, as a jump cut changes it.
+
+    Their change is 2.5 times that of three quarters of the frames around, which a cut or two there do not raise, and
+    which footage that shows each of its frames twice reaches all the time.
+
+    Args:
+        change: Difference of each frame from the one before, shape (F,).
+        start: First frame.
+        stop: Frame behind the last one.
+    """
+    around = change[max(0, start - 1 - AROUND_FRAMES) : stop + AROUND_FRAMES]
+    return int((change[start:stop] > _SPIKE * np.quantile(around, _MOST_OTHERS) + _STILL).sum())

@@ -14,6 +14,7 @@ from lipwise_ray.faces.colour import COLOURS, mean_colours
 from lipwise_ray.faces.cubic_curve import cubic_curve
 from lipwise_ray.faces.detections import LANDMARKS, Detections
 from lipwise_ray.faces.pairing import best_pairs
+from lipwise_ray.faces.shots import jump_cuts
 from lipwise_ray.storage.arrays import Array, ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
 
@@ -294,18 +295,23 @@ def _ahead(detections: Detections, chain: list[int], number: int) -> F32Array:
 
 
 def _pieces(detections: Detections, chain: list[int]) -> list[_Stay]:
-    """Return a chain cut where its face jumps: it moved further between two detections than it moves around them."""
+    """Return a chain cut where its face jumps: it moved further between two detections than it moves around them.
+
+    Jumps that soon follow each other hide one another so; they are where the image changes at once.
+    """
     box, numbers = detections.box[chain].astype(np.float64), detections.frame[chain]
     steps, frames = jumps(box[:-1], box[1:]), np.diff(numbers)
     speed = steps / frames
     around = [np.delete(speed[max(0, n - _AROUND) : n + _AROUND + 1], min(n, _AROUND)) for n in range(len(steps))]
     likely = np.array([float(speeds.max(initial=0.0)) for speeds in around])
     cuts, edges = [0], [0]
-    for place in np.flatnonzero(steps > most_moved(frames, likely)).tolist():
-        cuts.append(place + 1)
-        # Between two looks the jump is where the image changes most.
-        first = int(numbers[place]) + 1
-        edges.append(first + int(np.argmax(detections.change[first : int(numbers[place + 1]) + 1])))
+    is_far = steps > most_moved(frames, likely)
+    for place in np.flatnonzero(steps > _REST).tolist():
+        first, stop = int(numbers[place]) + 1, int(numbers[place + 1]) + 1
+        if is_far[place] or jump_cuts(detections.change, first, stop):
+            cuts.append(place + 1)
+            # Between two looks the jump is where the image changes most.
+            edges.append(first + int(np.argmax(detections.change[first:stop])))
     cuts, edges = [*cuts, len(chain)], [*edges, len(detections.change)]
     return [
         _Stay(chain[start:stop], Span(first, last))

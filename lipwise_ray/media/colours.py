@@ -21,6 +21,7 @@ _OF_THREAD = threading.local()
 HDR_TRANSFERS = (16, 18)
 """PQ and HLG."""
 
+_BITS = ("monob", "monow")
 _WIDE_GAMUTS, _COMMON_MATRICES = (9, 10, 11, 12), (1, 2, 5, 6)
 _SWSCALE_MATRIX = {4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # H.273's numbers in swscale's; the others are 709
 
@@ -83,6 +84,8 @@ def recoloured(
         size: Of the frame, None to keep it.
     """
     size = size or Size(frame.width, frame.height)
+    if frame.format.name in _BITS:  # swscale makes black and white of the whole range of them, whatever it is asked for
+        frame = VideoReformatter().reformat(frame, format="gray")
     from_rgb = is_rgb(frame.format.name)
     matrix = wanted.matrix if wanted.matrix != UNSPECIFIED else source.matrix
     # Samples of gray take the whole range whatever is said of them; swscale knows.
@@ -104,7 +107,7 @@ def recoloured(
             src_colorspace=None if from_rgb else _sws(source.matrix if source.matrix != UNSPECIFIED else matrix),
             dst_colorspace=_sws(matrix),
             src_color_range=(_FULL if from_rgb or source.full_range else _LIMITED) if has_range else None,
-            dst_color_range=(_FULL if wanted.full_range else _LIMITED) if has_range else None,
+            dst_color_range=_FULL if wanted.full_range else _LIMITED,
             dst_color_trc=wanted.transfer if is_regraded else None,
             dst_color_primaries=wanted.primaries if is_regraded else None,
             interpolation="AREA" if size.width < frame.width else "BICUBIC",

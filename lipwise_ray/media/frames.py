@@ -165,6 +165,9 @@ def make_recipe(
     stored = max((info.size, *sizes), key=lambda size: size.width * size.height)
     orientation = info.orientation.turned(rotation)
     pixel_format = working_format(info.pixel_format, alpha=info.has_alpha)
+    if info.is_still and pixel_format.planes == 1:
+        # Few players show video of gray alone, whose samples take the whole range whatever is said of them.
+        pixel_format = working_format("rgba", alpha=info.has_alpha)
     color = info.color
     if is_rgb(info.pixel_format) or info.is_still:
         # RGB and photos are converted here, so the colours are ours to choose: what players expect at that size.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lipwise_ray.media.colours import UNSPECIFIED
 from lipwise_ray.media.encode import ALPHA_CODECS, HDR_CODECS, INTERLACED_CODECS, EncodeSpec
 from lipwise_ray.media.fields import FieldOrder
 from lipwise_ray.media.hdr import NO_HDR, Hdr
@@ -63,11 +65,13 @@ def promised(
     left |= dict.fromkeys(sorted({*in_frames} - said), why)
     if shape is not None and source is not None and not info.is_still and source.bits > shape.bits:
         left[f"{source.bits} bit samples"] = f"{spec.codec} takes {shape.bits} bit"
+    is_gray = shape is not None and shape.planes == 1
     tags = VideoTags(
         orientation=orientation if keeps_orientation else UPRIGHT,
         sample_aspect_ratio=spec.sample_aspect_ratio,
         field_order=spec.field_order,
-        color=spec.color,
+        # A matrix says nothing of gray, and x264 leaves it out.
+        color=replace(spec.color, matrix=UNSPECIFIED) if is_gray else spec.color,
         hdr=spec.hdr,
         has_alpha=has_alpha,
     )

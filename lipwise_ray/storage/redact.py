@@ -26,12 +26,19 @@ _NAME = (
     r"|(?:api|access|account|private|subscription|shared|storage|master|encryption|signing|webhook|auth|ssh|app)"
     r"[_ -]?key|x-amz-[a-z-]+|x-goog-[a-z-]+)"
 )
-_VALUE = r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?!must\b)[^\s"';}]+)"""
+_ESCAPED = r"""(?P<escape>\\{1,8})"(?:(?!(?<!\\)(?P=escape)").)*(?:(?P=escape)")?"""  # JSON that is a text of JSON
+_VALUE = rf"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|{_ESCAPED}|(?!must\b)[^\s"';}}]+)"""
 _NAMED = re.compile(rf"(?P<name>{_NAME})(?P<more>[\w-]{{0,40}})", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"{_NAMED.pattern}(?P<sign>[\"']?\s{{0,9}}[:=]\s{{0,9}}|%3[ad])(?P<value>{_VALUE})", re.IGNORECASE
+    rf"{_NAMED.pattern}(?P<sign>(?:\\{{0,8}}[\"'])?\s{{0,9}}[:=]\s{{0,9}}|%3[ad])(?P<value>{_VALUE})", re.IGNORECASE
 )
-_OPTION = re.compile(rf"--[\w-]{{0,40}}{_NAMED.pattern}(?P<sign>\s{{1,9}})(?P<value>\S+)", re.IGNORECASE)
+_OPTION = re.compile(
+    rf"(?:--|(?<!\S)-)[\w-]{{0,40}}(?P<name>{_NAME}|(?<=-)pass(?![\w-]))(?P<more>[\w-]{{0,40}})(?P<sign>\s{{1,9}})(?P<value>\S+)",
+    re.IGNORECASE,
+)
+_ELEMENT = re.compile(
+    rf"<[\w:.-]{{0,40}}{_NAMED.pattern}(?P<sign>(?:\s[^<>]{{0,200}})?>)(?P<value>[^<]+)", re.IGNORECASE
+)
 _OF_A_SECRET = re.compile(
     r"""s?[_-]?(?:
         counts? | limits? | max | min | sizes? | lengths? | num(?:ber)?s? | totals? | usage | used | left | budget
@@ -76,12 +83,14 @@ _SIGNS = (
     *("x-amz-", "x-goog-"),
     *("secret", "token", "passw", "passphrase", "pwd", "credential", "signature", "connection", "session", "key"),
     *("akia", "asia", "aroa", "aida", "eyj", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "hf_"),
-    *("npm_", "pypi-", "dop_v1_", "xox", "xapp-", "sk-", "k_live_", "sg.", "ya29.", "aiza"),
+    *("npm_", "pypi-", "dop_v1_", "xox", "xapp-", "sk-", "k_live_", "k_test_", "sg.", "ya29.", "aiza", "glrt-"),
+    *("dckr_pat_", "hvs.", "whsec_", "lin_api_", "shpat_", "atatt", "r8_", "-pass"),
 )
 """Parts of which a text has one, in small letters, wherever a rule finds something in it: mostly there is none, and
 looking for them takes a tenth of the rules' time.
 """
 _MOST_KEYS = 4096
+_KEY = "[A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?"
 
 Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
@@ -194,9 +203,7 @@ def _encoded(match: re.Match[str]) -> str:
 # No rule may look at the same part of a long text again and again: each takes what it has looked at.
 _RULES: tuple[Rule, ...] = (
     (
-        re.compile(
-            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
-        ),
+        re.compile(rf"-----BEGIN {_KEY}-----.*?(?:-----END {_KEY}-----|\Z)", re.DOTALL),
         GONE,
     ),
     # a header that carries credentials, to the end of its line or of the quotes around it
@@ -205,8 +212,8 @@ _RULES: tuple[Rule, ...] = (
         re.compile(r"\b(?<!/)(authorization|(?:set-)?cookie2?)(\s{0,9}[:=]\s{0,9})[^\r\n]+", re.IGNORECASE),
         rf"\1\2{GONE}",
     ),
-    (re.compile(r"\b([Bb]earer|Basic)\s{1,9}(?P<value>[\w+/=.~-]{8,})"), _credentials),
-    (re.compile(r"(?<!\S)(-u|--user|--proxy-user)([ =])[^\s:]{0,500}:\S+"), rf"\1\2{GONE}"),
+    (re.compile(r"\b((?i:bearer)|Basic)\s{1,9}(?P<value>[\w+/=.~-]{8,})"), _credentials),
+    (re.compile(r"(?<!\S)(-[uU][ =]?|--(?:proxy-)?user[ =])[^\s:]{0,500}:\S+"), rf"\1{GONE}"),
     # addresses: in quotes to their end, else to the next blank
     (re.compile(rf"""(?P<q>["'])(?P<scheme>{_SCHEME})(?P<rest>(?:(?!\\{{0,8}}(?P=q)).)+)"""), _quoted),
     (re.compile(rf"(?<![\"'a-zA-Z0-9+.-])(?P<scheme>{_SCHEME})(?P<rest>\S+)"), _address),
@@ -218,7 +225,8 @@ _RULES: tuple[Rule, ...] = (
     (
         re.compile(
             r"\b(?:gh[opsur]_|github_pat_|glpat-|hf_|npm_|pypi-|dop_v1_|xox[abeoprs]-|xapp-|sk-|sk_live_|rk_live_"
-            r"|SG\.|ya29\.|AIza)[\w.-]{10,}"
+            r"|sk_test_|rk_test_|SG\.|ya29\.|AIza|glrt-|dckr_pat_|whsec_|lin_api_|shpat_)[\w.-]{10,}"
+            r"|\b(?:hvs\.|ATATT|r8_)[A-Za-z0-9=-]{20,}"
         ),
         GONE,
     ),
@@ -244,7 +252,7 @@ def _may_hide(text: str) -> bool:
 def _by_the_rules(text: str) -> str:
     for pattern, instead in _RULES:
         text = pattern.sub(instead, text)
-    for pattern in (_OPTION, _ASSIGNED, _SHORT):
+    for pattern in (_OPTION, _ASSIGNED, _SHORT, _ELEMENT):
         text = _cut_assigned(pattern, text)
     return text
 
@@ -264,5 +272,17 @@ def scrub(value: object, *, is_secret: bool = False) -> object:
         mapping = cast("dict[Any, Any]", value)
         return {_shown_key(str(key)): scrub(item, is_secret=_hides(str(key), item)) for key, item in mapping.items()}
     if isinstance(value, (list, tuple)):
-        return [scrub(item, is_secret=is_secret) for item in cast("list[Any]", value)]
+        items = cast("list[Any]", value)
+        return [
+            scrub(item, is_secret=is_secret or _opens(*items[place - 1 : place + 1]))
+            for place, item in enumerate(items)
+        ]
     return value
+
+
+def _opens(option: object = None, item: object = None) -> bool:
+    """Tell whether words of a command are an option and a secret that belongs to it."""
+    if not (isinstance(option, str) and isinstance(item, str) and option.startswith("-")) or item.startswith("--"):
+        return False
+    line = f"{option} {item}"
+    return redact(line) != line and redact(item) == item

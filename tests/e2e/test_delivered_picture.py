@@ -23,6 +23,7 @@ from tests.support.dub import LOSSLESS, PASSTHROUGH, QUICK, UNJUDGED, dub
 
 SIZE = Size(96, 64)
 BOX = "box:10,50,20,60"
+QUIET_X265 = {"x265-params": "log-level=none"}
 
 
 @pytest.fixture
@@ -120,6 +121,41 @@ def test_a_photo_plays_everywhere(folder: Path) -> None:
     assert dub(folder, [_row("photo", "p.jpg", "p.mp4")], PASSTHROUGH, QUICK, UNJUDGED).done == 1
     info = probe_video(folder / "out" / "p.mp4")
     assert (info.codec, info.pixel_format, info.color.full_range) == ("h264", "yuv420p", False)
+
+
+@pytest.mark.parametrize("pixel_format", ["gray", "gray16be", "ya8", "monob"])
+def test_a_photo_without_colours_plays_everywhere(folder: Path, pixel_format: str) -> None:
+    """A film made of a gray photo is 4:2:0 of limited range and as bright as the photo, whatever its samples are."""
+    ramp = np.repeat(np.linspace(0, 255, SIZE.width).astype(np.uint8)[None], SIZE.height, axis=0)
+    if pixel_format == "monob":
+        ramp = np.where(ramp < 128, 0, 255).astype(np.uint8)
+    still = av.VideoFrame.from_ndarray(ramp, format="gray").reformat(format=pixel_format)
+    with av.open(str(folder / "p.png"), "w", format="image2", options={"update": "1"}) as container:
+        stream: Any = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = SIZE.width, SIZE.height, pixel_format
+        container.mux([*stream.encode(still), *stream.encode(None)])
+    assert dub(folder, [_row("photo", "p.png", "p.mp4")], PASSTHROUGH, QUICK, UNJUDGED).done == 1
+    info = probe_video(folder / "out" / "p.mp4")
+    assert (info.pixel_format, info.color.full_range) == ("yuv420p", False)
+    with av.open(str(folder / "out" / "p.mp4")) as container:
+        luma = plane_array(next(container.decode(video=0)), 0).astype(float)
+    assert np.abs((luma - 16) * 255 / 219 - ramp).mean() < 4
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "libx265"])
+def test_video_without_colours_is_delivered_as_h264(folder: Path, codec: str) -> None:
+    """A gray film that names a matrix becomes MP4, in which x264 names none."""
+    with av.open(str(folder / "g.mkv"), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, options=QUIET_X265 if codec == "libx265" else {})
+        stream.width, stream.height, stream.pix_fmt = SIZE.width, SIZE.height, "gray"
+        stream.codec_context.colorspace = 1
+        for number in range(10):
+            frame = draw_frame(ClipSpec(size=SIZE), number).reformat(format="gray")
+            frame.colorspace, frame.pts = 1, None
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert probe_video(folder / "g.mkv").color.matrix == 1
+    assert dub(folder, [_row("gray", "g.mkv", "g.mp4")], PASSTHROUGH, QUICK, UNJUDGED).done == 1
 
 
 def test_compatible_files_are_what_every_player_shows(folder: Path) -> None:

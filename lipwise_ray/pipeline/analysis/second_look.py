@@ -14,9 +14,8 @@ from lipwise_ray.values import F32Array, F64Array, I64Array
 _FAR_MOVED = 0.25
 """Sides of a face that are too far for a curve to know its way, however fast it moves."""
 
-SPIKE_FRAMES = 4
 _SPIKE, _STILL = 2.5, 1.0
-"""A cut within a shot shows as a change of the image that is 2.5 times that of so many frames before and after."""
+"""A cut within a shot shows as a change of the image that is 2.5 times that of the frames around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def is_spike(around: F32Array, between: F32Array) -> bool:
     """Tell whether the image changes at once between two frames, and not around them.
 
     Args:
-        around: Changes of all frames from `SPIKE_FRAMES` before the two to as many after, shape (N,).
+        around: Changes of all frames from `AROUND_FRAMES` before the two to as many after, shape (N,).
         between: Those of the frames after the first of the two, up to the second.
     """
     return bool(between.max() > _SPIKE * np.median(around) + _STILL)

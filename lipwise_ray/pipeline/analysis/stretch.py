@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipwise_ray.faces.shots import BLEND_FRAMES, BlendMeter, ChangeMeter, tiny_image
+from lipwise_ray.faces.shots import AROUND_FRAMES, BLEND_FRAMES, BlendMeter, ChangeMeter, jump_cuts, tiny_image
 from lipwise_ray.media.frames import FrameRecipe, SmallImage, small_image
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.pipeline.analysis.looks import Between, FaceFinder, Look
-from lipwise_ray.pipeline.analysis.second_look import SPIKE_FRAMES, Moves, is_spike, may_jump, moves
+from lipwise_ray.pipeline.analysis.second_look import Moves, is_spike, may_jump, moves
 from lipwise_ray.settings.model import DetectSettings
 from lipwise_ray.values import BoolArray, F32Array, Span, U8Array
 
@@ -115,7 +115,7 @@ class LookedAt:
         self._footage, self._finder, self._span = footage, finder, span
         end = -(-(span.stop - 1) // stride) * stride + 1
         self._looks_in = Span(span.start // stride * stride, min(footage.frames, end))
-        around = max(stride, SPIKE_FRAMES, BLEND_FRAMES)
+        around = max(stride, AROUND_FRAMES, BLEND_FRAMES)
         first, last = self._looks_in.start - around - 1, self._looks_in.stop + around
         self.reads = Span(max(0, first), min(footage.frames, last))
         """Frames that are to be added: those of the stretch, of the looks around it, and what these are judged by."""
@@ -203,11 +203,15 @@ class LookedAt:
             numbers = [number for number in range(old.number + 1, new.number) if number in self._span]
             is_looked = False
             if numbers and not self._is_cut(new.number):
-                is_known = place + 2 < len(self._looks) and last >= new.number + SPIKE_FRAMES
                 now = moves(old, new)
-                if now.in_doubt is None and not is_known and not is_end:
+                is_known = last >= new.number + AROUND_FRAMES and (
+                    place + 2 < len(self._looks) or now.in_doubt is False
+                )
+                if not (now.in_doubt or is_known or is_end):
                     return
-                is_looked = self._is_jump(place, now) if now.in_doubt is None else now.in_doubt
+                is_looked = (
+                    now.in_doubt or self._comes_back(place) or (now.in_doubt is None and self._is_jump(place, now))
+                )
             if is_looked:
                 self._between += [Between(n, image, old, new) for n, image in self._images(numbers)]
                 if len(self._between) >= self._finder.batch:
@@ -219,11 +223,22 @@ class LookedAt:
     def _is_cut(self, number: int) -> bool:
         return self._change[number] >= self._footage.settings.cut_threshold
 
+    def _comes_back(self, place: int) -> bool:
+        """Tell whether the image may show a face elsewhere between two looks that find it where it was."""
+        old, new = (look.number for look in self._looks[place : place + 2])
+        around = self._around(old, new)
+        return jump_cuts(self.changes(around), old + 1 - around.start, new + 1 - around.start) > 1
+
+    def _around(self, old: int, new: int) -> Span:
+        """Return the frames by whose changes those between two looks are judged."""
+        return Span(max(0, old - AROUND_FRAMES), min(self._footage.frames, new + AROUND_FRAMES + 1))
+
     def _is_jump(self, place: int, now: Moves) -> bool:
         """Tell whether a face may have jumped between two looks, by what is before and after them."""
         old, new = self._looks[place : place + 2]
-        around = Span(max(0, old.number - SPIKE_FRAMES), min(self._footage.frames, new.number + SPIKE_FRAMES + 1))
-        if is_spike(self.changes(around), self.changes(Span(old.number + 1, new.number + 1))):
+        if is_spike(
+            self.changes(self._around(old.number, new.number)), self.changes(Span(old.number + 1, new.number + 1))
+        ):
             return True
         before = self._looks[place - 1] if place else self._look_before()
         after = self._looks[place + 2] if place + 2 < len(self._looks) else self._look_after()

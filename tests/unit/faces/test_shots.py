@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.faces.shots import BLEND_FRAMES, BlendMeter, ChangeMeter, shots, tiny_image
+from lipwise_ray.faces.shots import BLEND_FRAMES, BlendMeter, ChangeMeter, jump_cuts, shots, tiny_image
 from lipwise_ray.values import BoolArray, Span
 
 FRAMES, START = 75, 30
@@ -69,3 +69,13 @@ def test_what_moves_is_no_dissolve(motion: str, shared: Path) -> None:
     }[motion]
     moved = [image[:, int(left) : int(left) + 360] for image, left in zip(wide, shift, strict=True)]
     assert shots(np.zeros(FRAMES, np.float32), _blends(moved), 27.0) == [Span(0, FRAMES)]
+
+
+def test_jump_cuts_stand_out_from_the_frames_around() -> None:
+    """Two cuts that soon follow each other are two; a camera that moves, and frames that are shown twice, have none."""
+    change = np.full(30, 0.5, np.float32)
+    assert jump_cuts(change, 10, 13) == 0
+    change[[10, 12]] = 6.0
+    assert [jump_cuts(change, *frames) for frames in ((10, 13), (10, 11), (11, 12), (7, 10))] == [2, 1, 0, 0]
+    assert jump_cuts(np.full(30, 6.0, np.float32), 10, 13) == 0
+    assert jump_cuts(np.tile(np.array([0.0, 6.0], np.float32), 15), 10, 13) == 0

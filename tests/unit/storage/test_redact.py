@@ -81,6 +81,22 @@ def test_what_is_no_secret_stays() -> None:
         "HF_TOKEN=c0ffee",
         "eyJhbGciOi.c0ffee.c0ffee",
         "hf_c0ffeec0ffeec0ffee",
+        "curl -ume:c0ffee x",
+        "BEARER c0ffee12",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\nc0ffee\n-----END PGP PRIVATE KEY BLOCK-----",
+        r'{"body": "{\"token\":\"c0ffee\"}"}',
+        r'{"body": "{\"token\": \"a \\\"c0ffee\", \"v\": 1}"}',
+        r'{"body": "{\\\"token\\\":\\\"c0ffee\\\"}"}',
+        "tool --pass c0ffee",
+        "openssl -passphrase c0ffee",
+        "<Error><SignatureProvided>c0ffee</SignatureProvided></Error>",
+        '<password type="text">c0ffee</password>',
+        "glrt-c0ffeec0ffee",
+        "dckr_pat_c0ffeec0ffee",
+        "sk_test_c0ffeec0ffee",
+        "whsec_c0ffeec0ffee",
+        "r8_c0ffeec0ffeec0ffeec0ffee",
+        "hvs.c0ffeec0ffeec0ffeec0ffee",
     ],
 )
 def test_no_form_of_a_secret_is_kept(text: str) -> None:
@@ -94,6 +110,25 @@ def test_records_are_cleaned_text_by_text() -> None:
     record |= {"passwords": ["c0ffee"], "secretary": {"audio": "a.wav"}}
     kept = {"password": "[redacted]", "note": ['say "https://h/v?[redacted]" twice', 1.5, None], "seconds": 2}
     assert scrub(record) == {**kept, "tokens": 7, "passwords": ["[redacted]"], "secretary": {"audio": "a.wav"}}
+
+
+def test_words_of_a_command_are_cleaned_as_its_line_is() -> None:
+    """What an option with a secret's name takes goes, in a list of words too; other words stay."""
+    words = [
+        "tool",
+        "--api-key",
+        "c0ffee",
+        "-u",
+        "me:c0ffee",
+        "--pass",
+        "c0ffee",
+        "--token",
+        "--dry-run",
+        "-u",
+        "a.csv",
+    ]
+    kept = ["tool", "--api-key", "[redacted]", "-u", "[redacted]", "--pass", "[redacted]", *words[7:]]
+    assert scrub({"command": words}) == {"command": kept}
 
 
 def test_long_hostile_texts_are_cleaned_in_time() -> None:
@@ -114,6 +149,10 @@ def test_long_hostile_texts_are_cleaned_in_time() -> None:
         "tokens=5 ",
         "my_token_count=",
         "https://h/" + "aa" * 500 + "1A",
+        '\\"token\\":\\"',
+        "<token ",
+        "<token>",
+        "-u",
     ):
         redact(text * (20_000 // len(text)))
     assert time.monotonic() - begun < 10
@@ -142,6 +181,10 @@ def test_long_hostile_texts_are_cleaned_in_time() -> None:
         r"C:\\films\/a.mp4",
         "--set x: not KEY=VALUE",
         "sort -u names.csv",
+        "ffmpeg -pass 1 -i a.mp4",
+        "a multi-token text, two-pass encoded",
+        "r8_final_version_of_june.mp4",
+        "<TokenCount>5</TokenCount>",
         "/footage/Basic training.mp4",
         "/footage/Bearer documentary.mp4",
         "'/my shows/secrets.mov': file not found",
@@ -207,7 +250,19 @@ _PIECES = (
     *("=", ": ", " ", "'", '"', "/", "//u@h", "s3://", "https%3A%2F%2F", "%40", "@", "?a", "#b", "c0ffeec0ffee"),
     *("AKIAABCDEFGHIJKLMNOP", "eyJabcdefgh.abc", "ghp_", "glpat-", "hf_", "npm_", "pypi-", "dop_v1_", "xoxb-", "sk-"),
     *("rk_live_", "SG.", "ya29.", "AIza", "-----BEGIN PRIVATE KEY-----", "github_pat_", "xapp-", "\u017fecret"),
-    *("render:ab/3", "take 2", "/mnt/v.mp4"),
+    *(
+        "render:ab/3",
+        "take 2",
+        "/mnt/v.mp4",
+        "hvs.",
+        "ATATT",
+        "r8_",
+        "sk_test_",
+        "<token>",
+        "--pass ",
+        "BEARER ",
+        '\\"',
+    ),
 )
 
 

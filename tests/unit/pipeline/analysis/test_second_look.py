@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -15,15 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipwise_ray.faces.detections import DetectedFaces, Detections
+from lipwise_ray.faces.smoothing import smooth
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.pipeline.analysis import stretch
-from lipwise_ray.pipeline.analysis.face_detection import scan
+from lipwise_ray.pipeline.analysis.face_detection import linked, scan
 from lipwise_ray.pipeline.analysis.looks import Look
 from lipwise_ray.pipeline.analysis.second_look import is_spike, may_jump, moves
-from lipwise_ray.settings.model import DetectSettings
+from lipwise_ray.settings.model import DetectSettings, Settings
 from lipwise_ray.values import Size, Span
 from tests.support.boxes import link_boxes, make_detections
 
@@ -55,16 +57,20 @@ class _Squares:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A square that jumps, steps aside, and is gone later; the first frame of each is none that is looked at first."""
-    path = tmp_path_factory.mktemp("film") / "v.mkv"
+    lefts = [None if n >= GONE else 60 if n < JUMP else 180 if n < STEP else 186 for n in range(FRAMES)]
+    return _write_squares(tmp_path_factory.mktemp("film") / "v.mkv", lefts)
+
+
+def _write_squares(path: Path, lefts: Sequence[int | None]) -> Any:
+    """Write a film of a square that is at so many pixels from the left in each frame, None where it is gone."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = SIZE.width, SIZE.height, "yuv420p"
-        for number in range(FRAMES):
+        for number, left in enumerate(lefts):
             frame = av.VideoFrame(SIZE.width, SIZE.height, "yuv420p")
             for plane, level in enumerate((60, 128, 128)):
                 plane_array(frame, plane)[:] = level
-            left = 60 if number < JUMP else 180 if number < STEP else 186
-            if number < GONE:
+            if left is not None:
                 plane_array(frame, 0)[60 : 60 + SIDE_PX, left : left + SIDE_PX] = 225
             frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(frame))
@@ -91,6 +97,19 @@ def test_a_jump_and_an_end_are_found_to_the_frame(film: Any) -> None:
     lefts = dict(zip(found.frame.tolist(), found.box[:, 0].tolist(), strict=True))
     assert {number: left for number, left in lefts.items() if left < 120}.keys() == {0, 5, 10, 15, 16}
     assert max(lefts) == GONE - 1
+
+
+@pytest.mark.parametrize(("first", "frames"), [(16, 1), (17, 3), (19, 1), (18, 4), (21, 8)])
+def test_who_is_elsewhere_for_some_frames_is_seen_there(first: int, frames: int, tmp_path: Path) -> None:
+    """A face that jumps away and back is followed in every frame, be it back where it was before the next look."""
+    lefts = [180 if first <= number < first + frames else 60 for number in range(FRAMES)]
+    film = _write_squares(tmp_path / "v.mkv", lefts)
+    settings = _without_cuts(SETTINGS)
+    found = _scanned(film, _Squares(1.0, 1.0), Span(0, FRAMES), settings)
+    tracks = smooth(linked(found, SIZE, 25.0, Settings(detect=settings)), 2)
+    assert dict(zip(tracks.frame.tolist(), tracks.box[:, 0].tolist(), strict=True)) == dict(enumerate(lefts))
+    parts = [_scanned(film, _Squares(1.0, 1.0), span, settings) for span in (Span(0, first), Span(first, FRAMES))]
+    assert np.concatenate([part.looked for part in parts]).tolist() == found.looked.tolist()
 
 
 def test_a_shot_is_looked_at_in_its_first_and_last_frame(film: Any) -> None:
