@@ -29,7 +29,7 @@ _BLOCK_WINDOWS = 512  # 16 s
 
 _LONG_PAUSE_WINDOWS, _AFRESH_WINDOWS = 16, 62
 """Half a second, and two. After a minute of a room's noise the network misses the first syllables of the speech
-that follows: what is around its start is heard once more, by a network that has heard no more than two seconds before."""
+that follows: what is around its start is heard once more, by a network that heard no more than two seconds before."""
 
 
 class SileroVad:
