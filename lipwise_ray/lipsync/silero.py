@@ -11,7 +11,7 @@ import numpy as np
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync.leveller import Leveller
 from lipwise_ray.lipsync.mel import SAMPLE_RATE_HZ
-from lipwise_ray.lipsync.voice_activity import SURE, WINDOW_SAMPLES
+from lipwise_ray.lipsync.voice_activity import SURE, WINDOW_SAMPLES, speech_windows
 from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.nets.onnx_session import open_session
 from lipwise_ray.values import F32Array
@@ -26,6 +26,10 @@ CONTEXT_SAMPLES = 64
 _STATE_SHAPE = (1, 1, 128)
 _INPUTS, _OUTPUTS = ["input", "h", "c"], ["speech_probs", "hn", "cn"]
 _BLOCK_WINDOWS = 512  # 16 s
+
+_LONG_PAUSE_WINDOWS, _AFRESH_WINDOWS = 16, 62
+"""Half a second, and two. After a minute of a room's noise the network misses the first syllables of the speech
+that follows: what is around its start is heard once more, by a network that heard no more than two seconds before."""
 
 
 class SileroVad:
@@ -51,23 +55,34 @@ class SileroVad:
 
         Args:
             wave_f32: Mono samples in [-1, 1] at 16 kHz, shape (N,); it may be a map of a file.
-            on_block: Called after every 16 s.
+            on_block: Called at least every 16 s.
 
         Returns:
             Shape (ceil(N / 512),), in [0, 1]; the last window is padded with silence. It is 0 where speech would be
             far quieter than the rest.
         """
         leveller = Leveller(wave_f32, WINDOW_SAMPLES, SAMPLE_RATE_HZ)
-        found = np.zeros(leveller.windows, np.float32)
+        found = self._heard(leveller, 0, leveller.windows, on_block)
+        speech, paused_from = speech_windows(found), 0
+        for start, stop in speech.tolist():
+            first, last = max(paused_from, start - _AFRESH_WINDOWS), min(start + _AFRESH_WINDOWS, leveller.windows)
+            if first > 0 and start - paused_from >= _LONG_PAUSE_WINDOWS:
+                np.maximum(found[first:last], self._heard(leveller, first, last, on_block), out=found[first:last])
+            paused_from = stop
+        found[leveller.is_faint(found >= SURE)] = 0
+        return found
+
+    def _heard(self, leveller: Leveller, start: int, stop: int, on_block: Callable[[], None]) -> F32Array:
+        """Return the probabilities in windows ``[start, stop)`` to a network that has heard nothing before."""
+        found = np.zeros(stop - start, np.float32)
         hidden = cell = np.zeros(_STATE_SHAPE, np.float32)
-        for first in range(0, leveller.windows, _BLOCK_WINDOWS):
-            last = min(first + _BLOCK_WINDOWS, leveller.windows)
+        for first in range(start, stop, _BLOCK_WINDOWS):
+            last = min(first + _BLOCK_WINDOWS, stop)
             samples = leveller.levelled(first * WINDOW_SAMPLES - CONTEXT_SAMPLES, last * WINDOW_SAMPLES)
             inputs = dict(zip(_INPUTS, (with_context(samples), hidden, cell), strict=True))
             probability, hidden, cell = (np.asarray(one) for one in self._session.run(_OUTPUTS, inputs))
-            found[first:last] = probability
+            found[first - start : last - start] = probability
             on_block()
-        found[leveller.is_faint(found >= SURE)] = 0
         return found
 
 

@@ -64,15 +64,19 @@ def spoken(probability: FloatArray, columns: int, min_pause_s: float) -> BoolArr
     """
     window_s = WINDOW_SAMPLES / SAMPLE_RATE_HZ
     found = np.zeros(columns, np.bool_)
-    for start, stop in _speech(probability):
+    for start, stop in speech_windows(probability):
         lag_s = _LAG_S if stop < len(probability) else 0  # to the audio's end the probabilities do not fall
         first, last = (start * window_s - _LEAD_S) * MEL_RATE_HZ, (stop * window_s - lag_s) * MEL_RATE_HZ
         found[max(0, round(first)) : round(last)] = True
     return without_short_pauses(found, min_pause_s) if found.any() else found
 
 
-def _speech(probability: FloatArray) -> I64Array:
-    """Return ``[start, stop)`` of the stretches of speech in windows, shape (R, 2)."""
+def speech_windows(probability: FloatArray) -> I64Array:
+    """Return ``[start, stop)`` of the stretches of speech in windows, shape (R, 2).
+
+    Args:
+        probability: Of speech in each window, shape (windows,).
+    """
     lasting = runs(probability >= _UNSURE)
     begins = np.array([start + _first(probability[start:stop] >= SURE) for start, stop in lasting], np.int64)
     stops = lasting[:, 1]

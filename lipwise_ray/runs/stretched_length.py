@@ -25,7 +25,7 @@ def stretches(row: Row, settings: Settings) -> bool:
         settings: Its settings.
     """
     timing = settings.timing
-    if timing.length != FIT or timing.fit == "audio" or row.diarisation is not None:
+    if timing.length != FIT or timing.fit == "audio" or row.audio is not None:
         return False
     return bool(row.script and row.script.file) or any(one.end_s is not None for one in row.speakers)
 

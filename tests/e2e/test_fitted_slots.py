@@ -153,3 +153,27 @@ def test_what_does_not_fit_is_told_before_any_work(tmp_path: Path) -> None:
     assert "speaker 2" not in outcome.result.message
     (outcome,) = dub(tmp_path, [row], PASSTHROUGH, BY_LEVEL, *FIT, 'faces.on_no_face="skip"', out="skip").outcomes
     assert (outcome.result.code, outcome.result.stage) == ("fit_skips", "probe")
+
+
+@pytest.mark.parametrize("fit", ["audio", pytest.param("video", marks=pytest.mark.slow)])
+def test_clips_move_with_the_mix_that_holds_them(fit: str, tmp_path: Path) -> None:
+    """A row's own mix is made as long as the video, and faces say their clips when these are heard in it."""
+    speakers = []
+    for number, (start, end) in enumerate([(0.4, 1.0), (1.6, None)]):
+        write_sound(tmp_path / f"{number}.wav", ToneSpec(0.6, 16000, 1, "pcm_s16le", 330.0 + 110 * number))
+        speakers.append({"faces": BOX, "audio": tmp_path / f"{number}.wav", "start": start, "end": end})
+    row = {"id": "mix", "video": film(tmp_path, 1.9), "output": "mix.mkv", "speakers": speakers}
+    sets = (PASSTHROUGH, LOSSLESS, BY_LEVEL, UNJUDGED, 'encode.audio.codec="flac"')
+    assert dub(tmp_path, [row], *sets, out="whole").done == 1
+    fitted = row | {"id": "fitted", "audio": tmp_path / "whole" / "mix.mkv", "length": "fit"}
+    report = dub(tmp_path, [fitted], *sets, f'timing.fit="{fit}"')
+    assert report.done == 1, report.outcomes
+    assert _result(tmp_path, "fitted")["frames"] == 48  # 1.9 s
+    heard = _loud_s(tmp_path / "out" / "mix.mkv")
+    (plan,) = tmp_path.glob("out.state/jobs/*/plan.json")
+    (part,) = json.loads(plan.read_bytes())["parts"]
+    said = [tuple(float(Fraction(time_s)) for time_s in times) for times in part["times_s"]]
+    for begins_s, ends_s in said:
+        assert min(abs(start_s - begins_s) for start_s, _ in heard) < 0.02
+        assert ends_s - begins_s == pytest.approx(0.6 * 1.92 / 2.2, abs=0.001)
+    assert said[1][0] == pytest.approx(1.6 * 1.92 / 2.2, abs=0.001)

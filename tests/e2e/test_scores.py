@@ -195,6 +195,36 @@ def test_a_face_of_two_rules_is_judged_by_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_face_is_judged_while_it_speaks(tmp_path: Path) -> None:
+    """A conversation scores alike in clips and in one diarised file, and nearly as well as what each says alone: lips
+    that are closed while the other speaks are compared with nothing.
+    """
+    turns = [("left", "A", SOUND, 0.0, 3.2), ("right", "B", OTHER, 3.4, 6.4)]
+    speakers = [{"faces": face, "audio": said, "start": start, "end": end} for face, _, said, start, end in turns]
+    told = (*TINY, QUICK, JUDGED, 'lipsync.silence="closed"')
+    row = _row("two-people", id="clips", audio=None, output="clips.mkv")
+    rows = [
+        row | {"id": name, "output": f"{name}.mkv", "speakers": [one]} for name, one in zip("ab", speakers, strict=True)
+    ]
+    assert dub(tmp_path, [row | {"speakers": speakers}, *rows], *told).done == 3
+    spoken = [
+        f"SPEAKER talk 1 {start} {end - start:.1f} <NA> <NA> {name} <NA> <NA>" for _, name, _, start, end in turns
+    ]
+    (tmp_path / "talk.rttm").write_text("\n".join(spoken))
+    diarised = row | {"id": "file", "audio": tmp_path / "out" / "clips.mkv", "output": "file.mkv"}
+    diarised |= {"speakers": tmp_path / "talk.rttm", "faces": "A=left; B=right"}
+    report = dub(tmp_path, [diarised], *told)
+    assert report.done == 1, report.outcomes
+    after = {name: result["sync"]["after"] for name, result in _results(tmp_path).items()}
+    assert after["file"]["sync_distance"] == pytest.approx(after["clips"]["sync_distance"], abs=0.1)
+    assert after["file"]["sync_confidence"] == pytest.approx(after["clips"]["sync_confidence"], abs=0.1)
+    assert after["clips"]["windows"] == after["a"]["windows"] + after["b"]["windows"]
+    for figure in ("sync_distance", "sync_confidence"):
+        assert min(after[one][figure] for one in "ab") - 0.05 < after["clips"][figure]
+        assert after["clips"][figure] < max(after[one][figure] for one in "ab") + 0.05
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["scores", "segments"])
 def test_damaged_records_are_scored_again(tmp_path: Path, damaged: str) -> None:
     """A record that is cut off, or that was made of a segment which proves damaged, is made again before publishing."""

@@ -75,6 +75,25 @@ def stated_places(speakers: Iterable[Speaker]) -> PlacedClips:
     return PlacedClips(tuple(ClipPlace(speaker.start_s, speaker.end_s, None) for speaker in speakers))
 
 
+def moved_places(placed: PlacedClips, lengths_s: Sequence[Fraction], factor: Fraction) -> PlacedClips:
+    """Return the places of clips in a mix that is made longer or shorter as a whole.
+
+    Args:
+        placed: Their places in the mix as it was.
+        lengths_s: Each clip's own length.
+        factor: Factor by which the mix becomes longer.
+    """
+    moved = (
+        ClipPlace(
+            float(Fraction(place.start_s) * factor),
+            None if place.end_s is None else float(Fraction(place.end_s) * factor),
+            (place.length_s or length_s) * factor,
+        )
+        for place, length_s in zip(placed.places, lengths_s, strict=True)
+    )
+    return PlacedClips(tuple(moved), placed.factors)
+
+
 def placed_clips(clips: Sequence[SlottedClip], timing: TimingSettings) -> PlacedClips:
     """Fit clips into their slots by what the row asks for: audio, video, or each by the square root of what is needed.
 

@@ -13,7 +13,7 @@ from lipwise_ray.lipsync.audio_features import AudioEncoder
 from lipwise_ray.lipsync.time_map import TimeMap
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.media.tempo import METHOD, write_stretched
-from lipwise_ray.pipeline.dubbing.clip_places import PlacedClips, SlottedClip, placed_clips, stated_places
+from lipwise_ray.pipeline.dubbing.clip_places import PlacedClips, SlottedClip, moved_places, placed_clips, stated_places
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
 from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s, used_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
@@ -236,8 +236,9 @@ class Sounds:
         return self._line_of(rule, times, clips, sound_ids, f"{self._line_name(numbers, clips, sound_ids)}-line")
 
     def _line_name(self, numbers: list[int], clips: list[AudioClip], sound_ids: list[str]) -> str:
-        """Return the id of some clips, each at its place; clips of others may have moved it."""
-        if self.time_map is None:
+        """Return the id of some clips, each at its place; clips of others, or a mix, may have moved it."""
+        is_in_fitted_mix = self._job.spec.audio is not None and self._job.spec.settings.timing.length == FIT
+        if self.time_map is None and not is_in_fitted_mix:
             records_of = self._identity["speakers"]
             return mix_id([records_of[number] for number in numbers])
         pairs = zip(clips, sound_ids, strict=True)
@@ -270,12 +271,25 @@ class Sounds:
             timing, speakers = self._job.spec.settings.timing, self._job.spec.speakers
             if timing.length != FIT:
                 self._placed = stated_places(speakers)
+            elif self._job.spec.audio is not None:
+                self._placed = self._places_in_mix(self._job.spec.audio)
             else:
                 if timing.fit != "audio" and any(speaker.end_s is not None for speaker in speakers):
                     used_s(self._job)  # the video has one
                 self._placed = placed_clips(self._slotted(), timing)
-            self.factors = self._placed.factors
+            self.factors += self._placed.factors
         return self._placed
+
+    def _places_in_mix(self, address: str) -> PlacedClips:
+        """Return the places of clips in the row's own mix: that is made as long as it has to be, and they with it."""
+        mixed_s = self._open_input(address, self._identity["audio"]).sound.duration_s
+        factor = self.delivered().sound.duration_s / mixed_s
+        timing = self._job.spec.settings.timing.model_copy(update={"fit": "audio"})
+        placed = placed_clips(self._slotted(), timing)
+        if factor == 1:
+            return placed
+        lengths_s = [self._source(speaker, record).sound.duration_s for speaker, record in self._pairs()]
+        return moved_places(placed, lengths_s, factor)
 
     def _slotted(self) -> list[SlottedClip]:
         return [

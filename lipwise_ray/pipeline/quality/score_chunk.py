@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ import numpy as np
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.metrics.lse import SHIFTS
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
-from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.plan import Part, Plan
 from lipwise_ray.pipeline.dubbing.task_parts import RenderedSegment
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.quality.filmed_lips import FilmedLips
@@ -41,7 +40,7 @@ from lipwise_ray.pipeline.quality.sync_scores import FRAMES, MEASURES, RATE_HZ, 
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import drop_marker, marker_of
 from lipwise_ray.storage.digest import sha256_of
-from lipwise_ray.values import F32Array, I64Array, U8Array
+from lipwise_ray.values import BoolArray, F32Array, I64Array, U8Array
 
 if TYPE_CHECKING:
     from lipwise_ray.metrics.sync_scorers import SyncScorer
@@ -88,11 +87,17 @@ def score_chunk(
     begins = begins[begins % kept_lips.stride == 0]
     lips = lip_windows(plan, grid, scorer)
     features = [AudioFeatures.of(scorer, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
+    said = {
+        (first, track): place
+        for place, part in enumerate(plan.parts)
+        for first in begins[is_said(part, begins) & (begins < features[place].windows(len(grid)))].tolist()
+        for track in part.tracks
+    }
     windows = [
-        Window(int(first), track, part)
-        for first in begins
-        for track in lips.throughout(int(first))
-        if first < features[part := _said(plan, track, int(first))].windows(len(grid))
+        Window(first, track, said[first, track])
+        for first in begins.tolist()
+        for track in lips.throughout(first)
+        if (first, track) in said
     ]
     needed = sorted({chunk_of(plan, int(grid[window.first + step])) for window in windows for step in range(FRAMES)})
     segments = {number: _segment(job, job_id, number, rendered) for number in needed}
@@ -191,15 +196,22 @@ def _compare(
     return distances
 
 
-def _said(plan: Plan, track: int, first: int) -> int:
-    """Return the part that a face says in a window: of several the one whose turn is nearest."""
-    parts = [place for place, part in enumerate(plan.parts) if track in part.tracks]
-    now = Fraction(first, RATE_HZ)
+def is_said(part: Part, begins: I64Array) -> BoolArray:
+    """Return a mask of the windows in whose middle a face speaks, shape (W,): all for one that says everything.
 
-    def away(place: int) -> Fraction:
-        return min(max(start - now, now - stop, Fraction(0)) for start, stop in plan.parts[place].times_s)
+    Lips that are closed while others speak would be compared with those, or with silence.
 
-    return min(parts, key=away) if len(parts) > 1 else parts[0]
+    Args:
+        part: All that the face says.
+        begins: First frames of the windows, of 1/25 s, shape (W,).
+    """
+    if not part.times_s:
+        return np.ones(len(begins), np.bool_)
+    middles_s = (begins + FRAMES / 2) / RATE_HZ
+    times_s = np.array(part.times_s, np.float64)
+    before = np.searchsorted(times_s[:, 0], middles_s, side="right")
+    stops_s = np.maximum.accumulate(np.concatenate([[-np.inf], times_s[:, 1]]))
+    return np.asarray(middles_s < stops_s[before], np.bool_)
 
 
 def stills(

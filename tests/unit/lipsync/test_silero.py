@@ -11,9 +11,11 @@ import pytest
 from benchmarks.speech import BACKGROUNDS, Said, at_level, by_network, measure, mixed, recorded, synthesised
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync import silero
-from lipwise_ray.lipsync.mel import SAMPLE_RATE_HZ, mel_columns
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ, SAMPLE_RATE_HZ, mel_columns
 from lipwise_ray.lipsync.silero import CONTEXT_SAMPLES, SileroVad, with_context
 from lipwise_ray.lipsync.voice_activity import WINDOW_SAMPLES, spoken
+from lipwise_ray.media.audio_reader import AudioReader
+from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.resources import models_folder
 
@@ -64,6 +66,19 @@ def test_a_recorded_voice_is_found_under_backgrounds(background: str, vad: Siler
     voice = recorded(shared / "clips" / "speech_en.wav")
     for level_db in (-20, -50):
         _speech_fits(voice, vad, mixed(voice, background, 10, level_db))
+
+
+@pytest.mark.parametrize("noise", [1e-4, 1e-3, 5e-3])
+def test_words_after_a_minute_of_noise_are_found(noise: float, vad: SileroVad, shared: Path) -> None:
+    """What is heard of a sentence alone is heard of it after a long pause that is not quite silent."""
+    info = probe_audio(shared / "clips" / "speech_en.wav")
+    wave = np.concatenate(list(AudioReader(info).blocks(SAMPLE_RATE_HZ, "mono")), 1)[0]
+    words = wave[round(3.15 * SAMPLE_RATE_HZ) : 6 * SAMPLE_RATE_HZ]
+    hiss = np.random.default_rng(0).normal(scale=noise, size=60 * SAMPLE_RATE_HZ).astype(np.float32)
+    alone, later = (by_network(vad)(one) for one in (words, np.concatenate([hiss, words])))
+    pause = 60 * MEL_RATE_HZ
+    assert later[pause : pause + len(alone)][alone].mean() > LEAST
+    assert not later[: pause - MEL_RATE_HZ // 4].any()
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
@@ -134,7 +149,8 @@ def test_a_mapped_file_is_never_whole_in_memory(said: Said, vad: SileroVad, tmp_
         tracemalloc.stop()
         told.append(len(blocks))
     assert peaks[1] < 1.5 * peaks[0]
-    assert told == [8, 37]
+    assert told[0] >= 8
+    assert told[1] >= 37
 
 
 def test_other_files_are_refused(weights: Path, tmp_path: Path) -> None:

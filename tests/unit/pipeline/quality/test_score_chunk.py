@@ -13,7 +13,7 @@ from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.job_context import read_plan
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.flows.task_kinds import ScorePayload
-from lipwise_ray.pipeline.quality.score_chunk import chunk_of, stills
+from lipwise_ray.pipeline.quality.score_chunk import chunk_of, is_said, stills
 from lipwise_ray.pipeline.quality.segment_lips import grid_of
 from tests.support.task_context import FRAMES, Bench
 
@@ -50,3 +50,19 @@ def test_the_images_of_a_report_are_of_the_middle_frame(tmp_path: Path) -> None:
     before, after = (cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) for image in found[1])
     assert before.shape == after.shape == (224, 224, 3)
     assert np.abs(before.astype(float) - after).mean() < 3  # nothing was dubbed here
+
+
+def test_a_face_counts_while_it_speaks(tmp_path: Path) -> None:
+    """A window belongs to the turn that its middle is in, of turns that overlap a little too; without turns all do."""
+    part = read_plan(Bench(tmp_path).store, Bench(tmp_path).planned().job_id).parts[0]
+    begins = np.arange(0, 100, 5, dtype=np.int64)
+
+    def said(*times_s: tuple[str, str]) -> list[int]:
+        turns = tuple((Fraction(start), Fraction(stop)) for start, stop in times_s)
+        return begins[is_said(replace(part, times_s=turns), begins)].tolist()
+
+    assert said() == begins.tolist()
+    assert said(("1", "2")) == [25, 30, 35, 40, 45]
+    assert said(("0", "0.5"), ("0.49", "0.6"), ("3.25", "3.6")) == [0, 5, 10, 80, 85]
+    assert said(("1", "2"), ("1.2", "1.4")) == [25, 30, 35, 40, 45]
+    assert said(("9", "9.5")) == []
