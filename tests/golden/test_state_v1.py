@@ -26,11 +26,11 @@ GONE = {"payload.scratch"}
 """Of dead letters: the folder of a run that is over, which nobody reads."""
 
 DONE = {
-    "speaks": "d185413bf06b79d724620207",
-    "like": "92083d5efcb2155daa041f60",
-    "duo": "32385284341d5fd24e25aa85",
+    "speaks": "74a34b767673210124c3f331",
+    "like": "9831f27aac87a45b5a2d21b0",
+    "duo": "87df310d5f3620331e42a672",
 }
-BROKEN, HALF, EVALUATED = "97233b830d03e2d6b2502ad5", "332ca61a5ef67c272f1a7da6", "cd0cd568ae31a66a2149daf4"
+BROKEN, HALF, EVALUATED = "d1e953b697413e1e0e21b13b", "cc388a0a5b5da68c81546eee", "a45b9dc6e9087f919ebeca6d"
 LETTER = f"render:{BROKEN}/1"
 
 
