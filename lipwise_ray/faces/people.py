@@ -155,7 +155,7 @@ def _confidence(tracks: Tracks) -> dict[int, float]:
     """Return the confidence of each track, by number: the detector's score, less where the points are no face's."""
     extent = np.ptp(tracks.landmarks, axis=1).max(axis=1) if len(tracks.frame) else np.zeros(0)
     has_points = extent > 0  # a user's tracks may have boxes alone
-    likely = np.where(has_points, plausibility(tracks.landmarks), 1.0) * tracks.score
+    likely = np.where(has_points, plausibility(tracks.landmarks, tracks.aspect), 1.0) * tracks.score
     found: dict[int, float] = {}
     for number in tracks.numbers:
         rows = tracks.rows(number)

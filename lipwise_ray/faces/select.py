@@ -274,7 +274,8 @@ def _faces_of(tracks: Tracks, number: int, limit: F32Array, crops: CropRules, tu
     has_turn = turns[frame]
     extent, size_band = (face_box[:, 2:] - face_box[:, :2]).min(axis=1), _SIZE_BAND * crops.min_face_px
     is_small = has_turn & beyond(-extent, -crops.min_face_px, size_band)
-    is_over_yaw = has_turn & beyond(np.abs(yaw_degrees(landmarks)), crops.max_yaw_deg, _YAW_BAND_DEG) & ~is_small
+    yaw = np.abs(yaw_degrees(landmarks, tracks.aspect))
+    is_over_yaw = has_turn & beyond(yaw, crops.max_yaw_deg, _YAW_BAND_DEG) & ~is_small
     opacity = _faded(is_small | is_over_yaw | ~has_turn, crops.fade_frames)
     usable = ((crop_box[:, 2:] - crop_box[:, :2]) >= _LEAST_CROP_PX).all(axis=1) & (opacity > 0)
     return FaceSelection(
@@ -302,7 +303,7 @@ def _padded(face: F32Array, limit: F32Array, crops: CropRules) -> F32Array:
     return np.asarray(np.clip(box, 0, limit), np.float32)
 
 
-def yaw_degrees(landmarks: F32Array) -> F32Array:
+def yaw_degrees(landmarks: F32Array, aspect: float = 1.0) -> F32Array:
     """Return the yaw of faces in degrees, shape (N,), positive to the image's right.
 
     The tip of the nose stands out about as far as half the distance between the eyes, so in a turned face it moves
@@ -310,7 +311,9 @@ def yaw_degrees(landmarks: F32Array) -> F32Array:
 
     Args:
         landmarks: Shape (N, 5, 2).
+        aspect: Width of a pixel over its height.
     """
+    landmarks = landmarks * np.array([aspect, 1.0], np.float32)
     between_eyes = (landmarks[:, 0] + landmarks[:, 1]) / 2
     down = (landmarks[:, 3] + landmarks[:, 4]) / 2 - between_eyes
     across = np.stack([down[:, 1], -down[:, 0]], axis=1) / np.maximum(np.linalg.norm(down, axis=1), 1e-3)[:, None]

@@ -26,7 +26,7 @@ _PLAIN, _ABSURD = 0.12, 0.30
 """Real faces stay below the former, also turned to a side and 30 px small; what lies beyond the latter is none."""
 
 
-def misfit(landmarks: F32Array) -> F64Array:
+def misfit(landmarks: F32Array, aspect: float = 1.0) -> F64Array:
     """Return by how much the points of faces are off the best view of a typical head, shape (N,).
 
     It is the root mean square distance of a scaled orthographic view that is fitted to them, in units of the distance
@@ -34,7 +34,9 @@ def misfit(landmarks: F32Array) -> F64Array:
 
     Args:
         landmarks: Shape (N, 5, 2).
+        aspect: Width of a pixel over its height.
     """
+    landmarks = landmarks * np.array([aspect, 1.0], np.float32)
     seen = views(landmarks)
     size = np.linalg.norm(seen[:, :, :3], axis=(1, 2)) / np.sqrt(2)
     off = landmarks - viewed(seen, _MODEL)
@@ -109,10 +111,11 @@ def viewed(seen: F64Array, points: F64Array) -> F64Array:
     return points @ seen[:, :, :3].transpose(0, 2, 1) + seen[:, None, :, 3]
 
 
-def plausibility(landmarks: F32Array) -> F64Array:
+def plausibility(landmarks: F32Array, aspect: float = 1.0) -> F64Array:
     """Return the plausibility of points as those of a face, shape (N,): 1 for any view of a head, 0 for none.
 
     Args:
         landmarks: Shape (N, 5, 2).
+        aspect: Width of a pixel over its height.
     """
-    return np.clip((_ABSURD - misfit(landmarks)) / (_ABSURD - _PLAIN), 0.0, 1.0)
+    return np.clip((_ABSURD - misfit(landmarks, aspect)) / (_ABSURD - _PLAIN), 0.0, 1.0)

@@ -59,6 +59,7 @@ class Tracks:
         size: Of the shown frame.
         colour: Mean colours of each track, shape (T, 6), in order of their numbers; None where nobody looked. See
             `faces.colour`.
+        aspect: Width of a shown pixel over its height; files of tracks do not hold it.
     """
 
     track: I64Array
@@ -71,6 +72,7 @@ class Tracks:
     frames: int
     size: Size
     colour: F32Array | None = None
+    aspect: float = 1.0
 
     def save(self, path: Path) -> None:
         """Write as .npz."""

@@ -100,7 +100,7 @@ def filmed_face(frame: VideoFrame, canvas: Canvas, landmarks: F32Array, track: i
     points = landmarks @ to_view[:, :2].T + to_view[:, 2]
     light = _light(_view(frame, canvas, to_shown))
     light -= _level(light, points)
-    return FilmedFace(track, source, to_shown, light, points, float(yaw_degrees(landmarks[None])[0]))
+    return FilmedFace(track, source, to_shown, light, points, float(yaw_degrees(landmarks[None], canvas.aspect)[0]))
 
 
 def _view(frame: VideoFrame, canvas: Canvas, to_shown: F64Array) -> F32Array:

@@ -17,7 +17,7 @@ from av.codec.context import Flags
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.media.fields import AV_FIELD_ORDER, FieldOrder
 from lipwise_ray.media.hdr import NO_HDR, Hdr, decimals, steps
-from lipwise_ray.media.pixels import PixelFormat
+from lipwise_ray.media.pixels import PixelFormat, planar_format
 from lipwise_ray.processor import processor_flags
 from lipwise_ray.values import ColorTags, Size
 
@@ -138,8 +138,21 @@ def encoder_options(spec: EncodeSpec) -> dict[str, str]:
             "alpha_bits": "16" if "yuva" in spec.pixel_format else "0",
         },
         # Version 3 with slices and checksums; every frame a key frame.
-        "ffv1": lambda: {"level": "3", "slices": "4", "slicecrc": "1"},
+        "ffv1": lambda: {"level": "3", "slicecrc": "1", **({"slices": "4"} if _has_quarters(spec) else {})},
     }[spec.codec]()
+
+
+def _has_quarters(spec: EncodeSpec) -> bool:
+    """Tell whether a frame can be cut into four slices; at other sizes ffv1 finds a number that fits.
+
+    Source: FFmpeg's ff_need_new_slices: in version 3 chroma may not overlap at the cut.
+    """
+    pixels = planar_format(spec.pixel_format)
+    sides = ((spec.size.width, pixels.shift_x), (spec.size.height, pixels.shift_y)) if pixels else ()
+    return all(
+        side_px > 1 << shift and (side_px % (1 << shift) == 0 or (side_px - side_px // 2) % (1 << shift) != 0)
+        for side_px, shift in sides
+    )
 
 
 def steady_x264() -> list[str]:

@@ -64,7 +64,7 @@ def measure_face(source: SourceVideo, tracks: Tracks, number: int, speech: BoolA
     rows, here = tracks.rows(number), frames_with(source, tracks, number)
     side = (tracks.box[rows, 2:] - tracks.box[rows, :2]).min(axis=1)
     seen = tracks.seen[rows] if tracks.seen[rows].any() else np.ones(rows.stop - rows.start, np.bool_)
-    sure = (plausibility(tracks.landmarks[rows]) * tracks.score[rows])[seen]
+    sure = (plausibility(tracks.landmarks[rows], tracks.aspect) * tracks.score[rows])[seen]
     from_s, to_s = here[0] / RATE_HZ, (here[-1] + 1) / RATE_HZ
     lead = float(source.lead_s)
     spoken = speech[round((from_s + lead) * MEL_RATE_HZ) : round((to_s + lead) * MEL_RATE_HZ)]
@@ -77,7 +77,7 @@ def measure_face(source: SourceVideo, tracks: Tracks, number: int, speech: BoolA
         to_s=round(to_s, 2),
         frames=len(here),
         size_px=round(float(np.median(side)), 1),
-        yaw_deg=round(float(np.quantile(np.abs(yaw_degrees(tracks.landmarks[rows])), _OFTEN_TURNED)), 1),
+        yaw_deg=round(float(np.quantile(np.abs(yaw_degrees(tracks.landmarks[rows], tracks.aspect)), _OFTEN_TURNED)), 1),
         score=round(float(sure.mean()), 3),
         sharpness=round(sharpness, 2),
         speech_share=round(min(1.0, speech_share), 3),

@@ -228,7 +228,7 @@ def _found(source: SourceVideo, key: FacesKey, kept_in: Path, spec: PrepareSpec,
         if tracks is not None:
             if not tracks.numbers:
                 raise source.no_face()
-            return tracks
+            return replace(tracks, aspect=source.recipe.canvas.aspect)
     if spec.truth:
         tracks = source.drawn()
     else:

@@ -19,6 +19,7 @@ from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, write_clip, write_sound
 from lipwise_ray.values import Json, Size
+from tests.conftest import ROOT
 from tests.support.dub import LOSSLESS, PASSTHROUGH, QUICK, UNJUDGED, dub
 
 SIZE = Size(96, 64)
@@ -214,3 +215,32 @@ def test_a_trimmed_row_looks_for_faces_where_it_uses_the_film(tmp_path: Path) ->
     assert scanned == [6, 7, 8, 9, 10, 11, 12, 13, 14]
     assert _result(tmp_path, "es")["scanned"] == "00006-00014"
     assert len(list(tmp_path.glob("**/scans/*/*/tracks-00006-00014.npz"))) == 1
+
+
+def test_faces_of_pixels_that_are_not_square_are_found(tmp_path: Path) -> None:
+    """A presenter is found where he is, however wide the stored pixels are shown."""
+    with av.open(str(ROOT / "manifests" / "demo" / "presenter.mp4")) as container:
+        filmed = [frame for frame, _ in zip(container.decode(video=0), range(8), strict=False)]
+    sides = {"square": (1, 1), "wide": (2, 1), "high": (1, 2)}
+    for name, (across, down) in sides.items():
+        width, height = filmed[0].width // across, filmed[0].height // down
+        with av.open(str(tmp_path / f"{name}.mkv"), "w") as container:
+            stream: Any = container.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv444p"
+            stream.codec_context.sample_aspect_ratio = Fraction(across, down)
+            for number, frame in enumerate(filmed):
+                small = frame.reformat(width=width, height=height, format="yuv444p", interpolation="AREA")
+                small.pts, small.time_base = number, Fraction(1, 25)
+                container.mux(stream.encode(small))
+            container.mux(stream.encode(None))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.32, codec="pcm_s16le", rate_hz=16000))
+    rows = [_row(name, f"{name}.mkv", f"{name}.mkv") | {"faces": "largest"} for name in sides]
+    report = dub(tmp_path, rows, PASSTHROUGH, QUICK, UNJUDGED, 'detect.detector="tiny"')
+    assert report.done == len(rows), [outcome.record for outcome in report.outcomes]
+    boxes: dict[str, Any] = {}
+    for file in tmp_path.glob("**/jobs/*/result.json"):
+        with np.load(file.parent / "plan.npz") as plan:
+            boxes[json.loads(file.read_text())["row_id"]] = plan["face"]
+    assert {len(found) for found in boxes.values()} == {8}
+    for name, (across, down) in sides.items():
+        assert np.abs(boxes[name] * [across, down, across, down] - boxes["square"]).max() < 12

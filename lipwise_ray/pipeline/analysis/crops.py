@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,7 +40,7 @@ def whole_tracks(info: VideoInfo, index: FrameIndex, detector: FaceDetector, set
     everything = Span(0, len(index))
     found = scan(info, index, recipe, everything, detector, detect, threads=1, salvage=False, on_frame=lambda: None)
     tracks = linked(found, recipe.canvas.shown_size, rate, settings)
-    return smooth(tracks, round(settings.faces.smooth_s * rate / 2))
+    return smooth(replace(tracks, aspect=recipe.canvas.aspect), round(settings.faces.smooth_s * rate / 2))
 
 
 def resampled(index: FrameIndex) -> I64Array:

@@ -150,7 +150,7 @@ def _clearest(tracks: Tracks, number: int) -> list[int]:
     rows = tracks.rows(number)
     here = np.arange(rows.start, rows.stop)
     here = here[tracks.seen[here]] if tracks.seen[here].any() else here
-    turned = np.abs(yaw_degrees(tracks.landmarks[here]))
+    turned = np.abs(yaw_degrees(tracks.landmarks[here], tracks.aspect))
     is_clear = ((tracks.box[here, 2:] - tracks.box[here, :2]).min(axis=1) >= _LEAST_PX) & (turned <= _MOST_YAW_DEG)
     here, turned = here[is_clear], turned[is_clear]
     parts = min(_MOST_FACES, max(_FEWEST_FACES, -(-(rows.stop - rows.start) // _PART_FRAMES)))

@@ -93,6 +93,7 @@ class FaceFinder:
 
     def __init__(self, detector: FaceDetector, recipe: FrameRecipe, settings: DetectSettings) -> None:
         self._detector, self._recipe, self._settings = detector, recipe, settings
+        self._aspect = recipe.canvas.aspect
         self._sure = max(SURE_SCORE, settings.min_score)
         self.batch = settings.batch_frames if detector.together else 1
         """Images that are worth waiting for."""
@@ -108,7 +109,7 @@ class FaceFinder:
         doubtful = [self._doubtful(faces) for faces in found]
         crops: list[U8Array] = []
         for (_, image, decoded), faces, rows in zip(frames, found, doubtful, strict=True):
-            views = [view for row in rows for view in _views(faces.box[row])]
+            views = [view for row in rows for view in _views(faces.box[row], self._aspect)]
             frame = None if all(_shows(image, view) for view in views) else self._recipe.apply(decoded)
             for view in views:
                 if frame is None or _shows(image, view):
@@ -143,7 +144,7 @@ class FaceFinder:
             _small_region(one.image, view)
             for one, faces, rows in zip(frames, found, doubtful, strict=True)
             for row in rows
-            for view in _views(faces.box[row])
+            for view in _views(faces.box[row], self._aspect)
         ]
         scores = [np.where(np.isnan(score), faces.score, score) for faces, score in zip(found, scores, strict=True)]
         self._look_near(crops, found, doubtful, scores)
@@ -193,7 +194,7 @@ class FaceFinder:
         for faces, rows, score in zip(found, doubtful, scores, strict=True):
             for row in rows:
                 box = faces.box[row]
-                score[row] = min(_score_in(next(seen), view, box) for view in _views(box))
+                score[row] = min(_score_in(next(seen), view, box) for view in _views(box, self._aspect))
 
     def _as_beside(self, frame: Between, faces: DetectedFaces) -> F32Array:
         """Return the scores of faces between looks, nan where those in doubt are faces in neither."""
@@ -245,12 +246,18 @@ def _score_at(look: Look, box: F32Array) -> float:
     return float(look.candidates.score[np.argmax(alike)]) if alike.max() >= MIN_AFFINITY else 0.0
 
 
-def _views(box: F32Array) -> list[F64Array]:
-    """Return the maps from the images of a second look to the shown frame, each of shape (2, 3)."""
-    size, centre = box[2:] - box[:2], (box[:2] + box[2:]) / 2
+def _views(box: F32Array, aspect: float) -> list[F64Array]:
+    """Return the maps from the images of a second look, of square pixels, to the shown frame, each of shape (2, 3).
+
+    Args:
+        box: The face.
+        aspect: Width of a shown pixel over its height.
+    """
+    square = np.array([aspect, 1.0], np.float32)
+    size, centre = (box[2:] - box[:2]) * square, (box[:2] + box[2:]) / 2
     near, wide = (
         box_to_shown(np.concatenate([centre - half, centre + half]), _NEAR_PX)
-        for half in (size.max() * sides / 2 for sides in (_VIEW, _WIDE_VIEW))
+        for half in (size.max() * sides / 2 / square for sides in (_VIEW, _WIDE_VIEW))
     )
     if size.min() < CLEAR_PX:
         return [near]

@@ -262,7 +262,8 @@ class Planner:
 
     def tracks(self, job: JobContext, probed: Probed) -> Tracks:
         """Return the row's own tracks or those that were found, smoothed as its settings say."""
-        settings, shown = job.spec.settings, recipe_of(job.spec.settings, job.video).canvas.shown_size
+        settings, canvas = job.spec.settings, recipe_of(job.spec.settings, job.video).canvas
+        shown = canvas.shown_size
         if job.spec.tracks is not None:
             tracks = read_tracks(job.media.local(job.spec.tracks, probed.identity["tracks"]))
             if tracks.frames != len(job.video.index) or tracks.size != shown:
@@ -275,6 +276,7 @@ class Planner:
                 )
         else:
             tracks = self._found_tracks(job, probed)
+        tracks = replace(tracks, aspect=canvas.aspect)
         if settings.faces.smoothing == "reference":
             return tracks
         return smooth(tracks, round(settings.faces.smooth_s * float(job.video.index.mean_rate) / 2))

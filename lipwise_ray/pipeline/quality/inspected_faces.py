@@ -68,7 +68,7 @@ def inspect_faces(
     for facts, person in listed:
         views.add(_name_of(facts), tracks, _best_row(tracks, person))
     side = np.minimum(tracks.box[:, 2] - tracks.box[:, 0], tracks.box[:, 3] - tracks.box[:, 1])
-    yaw = np.abs(yaw_degrees(tracks.landmarks)) if len(tracks.frame) else np.zeros(0)
+    yaw = np.abs(yaw_degrees(tracks.landmarks, tracks.aspect)) if len(tracks.frame) else np.zeros(0)
     doubtful = np.isin(tracks.track, people.doubtful)
     found = FacesFacts(
         shots=len(tracks.shots),
@@ -131,7 +131,7 @@ def _best_row(tracks: Tracks, person: Person) -> int:
     """Return the row that shows a person best: seen, sure, large, and from the front."""
     rows = np.concatenate([np.arange(tracks.rows(n).start, tracks.rows(n).stop) for n in person.tracks])
     side = np.sqrt((tracks.box[rows, 2:] - tracks.box[rows, :2]).prod(axis=1))
-    front = np.cos(np.radians(np.minimum(np.abs(yaw_degrees(tracks.landmarks[rows])), 85.0)))
+    front = np.cos(np.radians(np.minimum(np.abs(yaw_degrees(tracks.landmarks[rows], tracks.aspect)), 85.0)))
     worth = tracks.score[rows] * side * front * np.where(tracks.seen[rows], 1.0, 0.5)
     return int(rows[np.argmax(worth)])
 

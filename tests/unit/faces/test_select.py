@@ -104,6 +104,7 @@ def test_how_a_face_is_turned(yaw: float, roll: float) -> None:
     """Yaw and roll come back from the five points of a face that was turned."""
     points = turned(yaw, roll)[None]
     assert yaw_degrees(points)[0] == pytest.approx(yaw, abs=1)
+    assert yaw_degrees(points / np.array([1.6, 1.0], np.float32), 1.6)[0] == pytest.approx(yaw, abs=1)
     assert roll_degrees(points[0]) == pytest.approx(roll, abs=0.1)
 
 

@@ -12,10 +12,13 @@ from tests.support.boxes import turned
 @pytest.mark.parametrize("yaw", [-60, -35, 0, 35, 60])
 @pytest.mark.parametrize("roll", [-90, -20, 0, 45, 180])
 def test_a_head_is_plausible_from_all_sides(yaw: float, roll: float) -> None:
-    """Turned to a side and leaning, of any size."""
+    """Turned to a side and leaning, of any size, in pixels that are not square too."""
     points = turned(yaw, roll)
     for times in (0.3, 1, 6):
         assert plausibility(points[None] * np.float32(times))[0] > 0.8, misfit(points[None])
+    for aspect in (0.5, 1.6):
+        stored = points[None] / np.array([aspect, 1.0], np.float32)
+        assert plausibility(stored, aspect)[0] == pytest.approx(plausibility(points[None])[0], abs=1e-3)
 
 
 def test_points_of_no_face_are_not() -> None:

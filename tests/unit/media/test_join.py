@@ -162,14 +162,16 @@ def test_joined_segments_are_one_video(codec: str, name: str, clip: ClipSpec, le
     assert codes == list(range(clip.frames))
 
 
-def test_lossless_segments_are_bit_equal(tmp_path: Path) -> None:
-    """ffv1 gives back every sample."""
-    clip = ClipSpec(frames=8, size=Size(101, 77), pixel_format="yuv420p10le")
+@pytest.mark.parametrize("size", [Size(101, 77), Size(323, 243), Size(96, 187), Size(6, 2)], ids=str)
+@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p", "gray"])
+def test_lossless_segments_are_bit_equal(size: Size, pixel_format: str, tmp_path: Path) -> None:
+    """ffv1 gives back every sample, at any size."""
+    clip = ClipSpec(frames=8, size=size, pixel_format=pixel_format)
     segments, _ = _segments(tmp_path, "ffv1", clip, 100)
     with av.open(str(segments[0].path)) as container:
         for number, frame in enumerate(container.decode(video=0)):
             drawn = draw_frame(clip, number)
-            for plane in range(3):
+            for plane in range(len(drawn.planes)):
                 assert np.array_equal(plane_array(frame, plane), plane_array(drawn, plane))
 
 
