@@ -124,4 +124,6 @@ def must_be_state(state: str) -> None:
     store = open_store(state)
     if not check_format(store) and not store.folders(layout.RUNS):
         # What lies there is not ours to remove, whatever its folders are called.
-        raise StateError("no_state", state, got="not a state: no run was ever started there", do="Give what --state named")
+        raise StateError(
+            "no_state", state, got="not a state: no run was ever started there", do="Give what --state named"
+        )

@@ -14,7 +14,17 @@ from lipwise_ray.runs.nightly import dropped
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from lipwise_ray.values import Size
-from tests.support.dub import INLINE, LOSSLESS, PASSTHROUGH, UNJUDGED, UNSIGNED, command, run, settings_arguments, write_manifest
+from tests.support.dub import (
+    INLINE,
+    LOSSLESS,
+    PASSTHROUGH,
+    UNJUDGED,
+    UNSIGNED,
+    command,
+    run,
+    settings_arguments,
+    write_manifest,
+)
 
 TINY = ("--set", 'detect.detector="tiny"')
 LONG = "n" * 300
@@ -108,17 +118,29 @@ def test_a_home_that_nobody_has(tmp_path: Path) -> None:
 def test_no_folder_takes_temporary_files(tmp_path: Path) -> None:
     """It is told of as that: the working directory, which is asked last, is not the one that is gone."""
     (tmp_path / "v.mp4").write_bytes(b"x")
-    words = command("verify", "v.mp4")
+    done = _without_room("verify", "v.mp4", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: temporary files: no usable temporary directory found in ['/")
+    assert "set TMPDIR" in done.stderr
+
+
+def test_no_room_for_the_rows_of_a_long_manifest(tmp_path: Path) -> None:
+    """Rows go to the disk; that it is full is told of, and no fault of the program."""
+    rows = [{"id": f"r{n}", "video": "v.mp4", "audio": "v.mp4", "output": f"{n:0120}.mp4"} for n in range(20_000)]
+    done = _without_room("validate", write_manifest(tmp_path / "m.csv", rows), "--quick", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: temporary files: no room for the rows: ")
+    assert "set SQLITE_TMPDIR" in done.stderr
+
+
+def _without_room(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program where no file can be written."""
     script = (
         "import os, resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); os.execv(sys.argv[1], sys.argv[1:])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: temporary files: no usable temporary directory found in ['/")
-    assert "set TMPDIR" in done.stderr
+    words = [sys.executable, "-c", script, *command(*arguments)]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:

@@ -73,6 +73,32 @@ def test_a_night_outside_its_window_does_not_begin(until: str, opens: str | None
     assert caught.value.code == code
 
 
+def _wall_s(hour: int, minute: int) -> float:
+    return datetime(2026, 3, 5, hour, minute).timestamp()  # noqa: DTZ001  # on the wall
+
+
+def test_windows() -> None:
+    """Six in the morning is the next one; an end of more than sixteen hours ahead was last night's."""
+    evening_s = _wall_s(22, 15)
+    end = window_end("06:00", evening_s)
+    assert (end.day, f"{end:%H:%M}") == (6, "06:00")
+    assert window_end("23:30", evening_s).day == 5
+    with pytest.raises(StateError, match="it is 06:01, and the next 06:00 is more than 16 hours ahead"):
+        window_end("06:00", _wall_s(6, 1))
+
+
+def test_a_night_that_was_held_up_does_not_begin_in_the_afternoon() -> None:
+    """With a time from which on it may begin, a night begins between the two and at no other time of day."""
+    for hour, day in ((22, 6), (23, 6), (0, 5), (5, 5)):
+        assert window_end("06:00", _wall_s(hour, 5), "22:00").day == day
+    for hour in (6, 14, 21):
+        with pytest.raises(StateError, match=r"--from 22:00: it is \d\d:05, outside the window from 22:00 to 06:00"):
+            window_end("06:00", _wall_s(hour, 5), "22:00")
+    assert window_end("18:00", _wall_s(9, 0), "08:00").day == 5
+    with pytest.raises(StateError, match="--from 08:00"):
+        window_end("18:00", _wall_s(7, 0), "08:00")
+
+
 class _Backlog:
     """A folder of manifests, and a night over it whose runs the test decides."""
 
