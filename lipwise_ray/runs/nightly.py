@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from lipwise_ray.scheduler.ending import ASKED, CANCELLED, CLOSED
 from lipwise_ray.scheduler.metrics import NightFacts
 from lipwise_ray.state import layout
 from lipwise_ray.state.format import settle_format
+from lipwise_ray.state.ids import timed_id
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.run_records import BacklogRecord, NightFigures, NightRun
 from lipwise_ray.state.shapes import record_of, typed
@@ -212,7 +212,7 @@ class Nightly:
     costs: Costs | None = None
     metrics_file: str | None = None
     clock: Callable[[], float] = time.time
-    _id: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}")
+    _id: str = field(default_factory=timed_id)
     _runs: list[NightRun] = field(default_factory=list[NightRun])
     _refused: dict[str, str] = field(default_factory=dict[str, str])
     _left: int = 0
