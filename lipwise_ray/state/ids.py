@@ -27,7 +27,8 @@ def timed_id(now_ns: int | None = None) -> str:
         now_ns: Nanoseconds since 1970; the clock's without.
     """
     seconds, part_ns = divmod(time.time_ns() if now_ns is None else now_ns, 10**9)
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{part_ns // 10**6:03d}{uuid.uuid4().hex[:6]}"
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+    return f"{moment}-{part_ns * 256 // 10**9:02x}{uuid.uuid4().hex[:4]}"
 
 
 def record_id(record: Json) -> str:
