@@ -6,6 +6,7 @@ function, and to the log `lipwise_ray`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -368,9 +369,9 @@ def nightly(
 
 
 def _closing(until: str | None, opens: str | None) -> datetime | None:
-    if until:
-        return window_end(until, datetime.now().astimezone(), opens)
-    if opens:
+    if until is not None:
+        return window_end(until, time.time(), opens)
+    if opens is not None:
         raise SettingsError("bad_usage", "--from", got="no --until beside it", do="Say when the window closes")
     return None
 

@@ -58,6 +58,12 @@ app = typer.Typer(
 )
 
 
+_NO_TEMPORARY = "No usable temporary directory"
+"""Beginning of what Python says where no folder takes temporary files."""
+
+_NO_HOME = "Could not determine home directory."
+"""All that Python says of it, with an error of no kind of its own."""
+
 _REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR})
 
 
@@ -120,7 +126,13 @@ app.add_typer(train.app, name="train")
 def _refused_place(error: Exception) -> LipwiseError | None:
     """Return the plain error for a path that the system will not have; none of this program's doing."""
     if isinstance(error, FileNotFoundError) and error.filename is None:  # only asking where one is has no name to give
+        if (tried := error.strerror or "").startswith(_NO_TEMPORARY):
+            do = "Make room in one of them, or set TMPDIR to a folder that can be written"
+            return SetupError("no_temporary", "temporary files", got=tried[0].lower() + tried[1:], do=do)
         return SetupError("no_cwd", "the working directory", got="was removed", do="Change to another one")
+    if isinstance(error, RuntimeError) and str(error) == _NO_HOME:
+        got = "not known: HOME is not set, and this user has none, or ~NAME names nobody"
+        return SetupError("no_home", "the home folder", got=got, do="Set HOME to a folder that can be written")
     if not isinstance(error, OSError) or error.filename is None or error.errno not in _REFUSALS:
         return None
     where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else repr(error.filename)

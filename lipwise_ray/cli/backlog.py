@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -152,9 +153,12 @@ def status(
     from lipwise_ray.runs.nightly import dropped
     from lipwise_ray.state.format import check_format
     from lipwise_ray.state.store import open_store
+    from lipwise_ray.storage.address import is_local
 
-    store = open_store(state or f"{backlog.rstrip('/')}.out.state")
-    check_format(store)
+    place = state or f"{backlog.rstrip('/')}.out.state"
+    store = open_store(place) if not is_local(place) or Path(place).exists() else None  # opening it would make it
+    if store:
+        check_format(store)
     for manifest in dropped(backlog, store):
         record = manifest.record if manifest.record and manifest.record.tag == manifest.tag else None
         names = ("done", "failed", "left", "night", "message")
@@ -182,6 +186,8 @@ def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
                 _say(f"error: --notify: ended with code {done.returncode}.")
         except subprocess.TimeoutExpired:  # whose text is the whole command
             _say(f"error: --notify: did not end within {TELL_S} s.")
+        except IndexError:
+            _say("error: --notify: did not run: it is empty.")
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "quotes that do not match"
             _say(f"error: --notify: did not run: {got}.")

@@ -113,6 +113,7 @@ def must_be_state(state: str) -> None:
     Raises:
         StateError: It is one.
     """
+    from lipwise_ray.state import layout
     from lipwise_ray.state.format import check_format
     from lipwise_ray.state.store import open_store
 
@@ -120,4 +121,9 @@ def must_be_state(state: str) -> None:
         kind = "a folder without runs" if Path(state).is_dir() else "a file"
         got = f"not a state, but {kind}" if Path(state).exists() else "nothing is there"
         raise StateError("no_state", state, got=got, do="Give what --state named")
-    check_format(open_store(state))
+    store = open_store(state)
+    if not check_format(store) and not store.folders(layout.RUNS):
+        # What lies there is not ours to remove, whatever its folders are called.
+        raise StateError(
+            "no_state", state, got="not a state: no run was ever started there", do="Give what --state named"
+        )

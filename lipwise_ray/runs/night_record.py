@@ -92,7 +92,7 @@ def not_started(backlog: str, error: BaseException) -> NightRecord:
     """Return the record of a night that had not even its settings."""
     now = time.time()
     return NightRecord(
-        night=time.strftime("%Y%m%dT%H%M%S"),
+        night=time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)),
         backlog=backlog,
         exit_code=int(of_error(error)),
         reasons=(in_words(error),),

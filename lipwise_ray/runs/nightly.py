@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from lipwise_ray.errors import EngineError, LipwiseError, MediaError, SetupError, StateError
+from lipwise_ray.errors import EngineError, InputError, LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
 from lipwise_ray.pipeline.manifest.formats import READERS
 from lipwise_ray.pipeline.manifest.manifest import Manifest
@@ -26,6 +25,7 @@ from lipwise_ray.scheduler.ending import ASKED, CANCELLED, CLOSED
 from lipwise_ray.scheduler.metrics import NightFacts
 from lipwise_ray.state import layout
 from lipwise_ray.state.format import settle_format
+from lipwise_ray.state.ids import timed_id
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.run_records import BacklogRecord, NightFigures, NightRun
 from lipwise_ray.state.shapes import record_of, typed
@@ -73,12 +73,12 @@ class Dropped:
     record: BacklogRecord | None
 
 
-def dropped(backlog: str, store: Store) -> list[Dropped]:
+def dropped(backlog: str, store: Store | None) -> list[Dropped]:
     """Return the manifests of a backlog, the oldest first.
 
     Args:
         backlog: A folder or a prefix.
-        store: The state that earlier nights left.
+        store: The state that earlier nights left; None where there was none.
 
     Raises:
         StateError: There is no such folder.
@@ -115,8 +115,8 @@ def _key(name: str) -> str:
     return layout.backlog(quote(name, safe="", errors="surrogateescape"))  # names need not be UTF-8
 
 
-def _judged(found: list[tuple[str, str, float, str]], store: Store) -> Iterator[Dropped]:
-    records = store.read_all([_key(name) for name, *_ in found])
+def _judged(found: list[tuple[str, str, float, str]], store: Store | None) -> Iterator[Dropped]:
+    records = store.read_all([_key(name) for name, *_ in found]) if store else [None] * len(found)
     for (name, address, changed_s, tag), data in zip(found, records, strict=True):
         record = typed(as_json(data), BacklogRecord)
         known = record.status if record and record.tag == tag else "waiting"
@@ -124,18 +124,19 @@ def _judged(found: list[tuple[str, str, float, str]], store: Store) -> Iterator[
         yield Dropped(name, address, changed_s, tag, status, record)
 
 
-def window_end(until: str, now: datetime, opens: str | None = None) -> datetime:
-    """Return the time at which a window closes.
+def window_end(until: str, now_s: float, opens: str | None = None) -> datetime:
+    """Return the time at which a window closes, by this machine's clock.
 
     Args:
-        until: ``HH:MM`` of this or the next day.
-        now: The time, of the time zone that is meant.
+        until: ``HH:MM`` of this or the next day, also where the clocks are changed before it.
+        now_s: The time, in seconds since 1970.
         opens: ``HH:MM`` before ``until`` from which on a night may begin, so that one that was held up (by a machine
             that was off, a full cluster) does not begin in the afternoon. None where within 16 hours will do.
 
     Raises:
         StateError: One is no time, or it is not between them.
     """
+    now = datetime.fromtimestamp(now_s)  # noqa: DTZ006  # by the clock on the wall, whose offset changes in some nights
     end = _at(until, "--until", now)
     end = end if end > now else end + timedelta(days=1)
     if opens is not None:
@@ -155,7 +156,15 @@ def window_end(until: str, now: datetime, opens: str | None = None) -> datetime:
             got=f"it is {now:%H:%M}, and the next {until} is more than 16 hours ahead",
             do="Start earlier",
         )
-    return end
+    return end.astimezone()
+
+
+def _is_of_contents(error: LipwiseError) -> bool:
+    """Tell whether a manifest is refused for what is in it, so that the next night need not read it again."""
+    cause = error.__cause__
+    return isinstance(error, InputError) and not (
+        isinstance(cause, OSError) and cause.errno
+    )  # a reader's own have none
 
 
 def _at(clock: str, option: str, day: datetime) -> datetime:
@@ -203,7 +212,7 @@ class Nightly:
     costs: Costs | None = None
     metrics_file: str | None = None
     clock: Callable[[], float] = time.time
-    _id: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}")
+    _id: str = field(default_factory=timed_id)
     _runs: list[NightRun] = field(default_factory=list[NightRun])
     _refused: dict[str, str] = field(default_factory=dict[str, str])
     _left: int = 0
@@ -345,7 +354,8 @@ class Nightly:
                 found.append((one, self.read(one.name, one.address)))
             except LipwiseError as error:
                 self._refuse(one, str(error))
-                self._record(store, BacklogRecord(name=one.name, tag=one.tag, status="refused", message=str(error)))
+                status = "refused" if _is_of_contents(error) else "waiting"
+                self._record(store, BacklogRecord(name=one.name, tag=one.tag, status=status, message=str(error)))
         return sorted(found, key=lambda item: (-item[1].priority, item[0].changed_s, item[0].name))
 
     def _is_over(self, store: Store) -> bool:

@@ -7,7 +7,6 @@ import platform
 import shutil
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -40,6 +39,7 @@ from lipwise_ray.scheduler.run import Run
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.done_rows import DoneRows
+from lipwise_ray.state.ids import timed_id
 from lipwise_ray.state.job_result import EvaluationResult
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, Request, RunEnd, RunRecord
@@ -117,7 +117,7 @@ def work_through(
     store = open_store(state)
     scratch, own = _scratch(store, run_settings.paths.scratch, shard)
     place = place_of(store, shard)
-    run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
+    run_id = timed_id()
 
     def of(settings: Settings, row: Row) -> Checkpoints:
         return work.checkpoints(requirements, settings, row)

@@ -172,6 +172,10 @@ def _on_own_disk() -> Generator[None]:
         raise _refused(os_reason(error)) from error
     except sqlite3.Error as error:
         raise _refused(str(error)) from error
+    except StorageError as error:
+        if not isinstance(cause := error.__cause__, sqlite3.Error):
+            raise
+        raise _refused(str(cause)) from error  # where files go is no client's to set
 
 
 def _refused(reason: str) -> StorageError:

@@ -1,9 +1,11 @@
-"""Identities: hashes of what decides a result."""
+"""Identities: hashes of what decides a result, and names of runs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
+import uuid
 from typing import TypeAlias
 
 from lipwise_ray.storage.digest import ID_CHARACTERS
@@ -16,6 +18,17 @@ PIPELINE_VERSION = 11
 """Raised when the same inputs and settings would give another result: 11 for clips heard alike wherever they begin."""
 
 _SCORER_CHARACTERS = 12
+
+
+def timed_id(now_ns: int | None = None) -> str:
+    """Return a new name of a run or night; names sort as they were made, also within a second.
+
+    Args:
+        now_ns: Nanoseconds since 1970; the clock's without.
+    """
+    seconds, part_ns = divmod(time.time_ns() if now_ns is None else now_ns, 10**9)
+    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+    return f"{moment}-{part_ns * 256 // 10**9:02x}{uuid.uuid4().hex[:4]}"
 
 
 def record_id(record: Json) -> str:

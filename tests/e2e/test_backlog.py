@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lipwise_ray.backends.factory import make_engine
-from lipwise_ray.errors import StateError, StorageError
+from lipwise_ray.errors import StorageError
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.manifest import Manifest
@@ -25,7 +25,7 @@ from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.reports.write import write_night
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.runs import nightly
-from lipwise_ray.runs.nightly import Nightly, chunk_seconds, dropped, window_end
+from lipwise_ray.runs.nightly import Nightly, chunk_seconds, dropped
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.submit import work_through
@@ -212,6 +212,8 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
     ("arguments", "word"),
     [
         (("--until", "6 o'clock"), '--until: "6 o\'clock" is no time of day'),
+        (("--until", ""), "--until: '' is no time of day"),
+        (("--from", ""), "--from: no --until beside it"),
         (("--until", (datetime.now(ZONE) - timedelta(hours=2)).strftime("%H:%M")), "is more than 16 hours ahead"),
         (("--webhook", "hooks.host/secret"), "--webhook or LIPWISE_WEBHOOK: no address of http or https"),
     ],
@@ -225,6 +227,22 @@ def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: 
     missing = run("backlog", "run", tmp_path / "none", *settings_arguments(*TOLD))
     assert missing.returncode == 2
     assert "no such folder. Make it, and put manifests into it" in missing.stderr
+
+
+def test_looking_at_a_backlog_makes_nothing(tmp_path: Path) -> None:
+    """Before its first night, and where there is none: a slip in its name leaves no folder behind."""
+    _drop(tmp_path / "in", "a", 1)
+    assert _statuses(tmp_path) == {"a.csv": "waiting"}
+    assert run("backlog", "status", tmp_path / "none").returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_command_that_is_empty_is_told_of(tmp_path: Path) -> None:
+    """As a variable that nobody set leaves it; the night itself is none the worse."""
+    (tmp_path / "in").mkdir()
+    done = _night(tmp_path, "--notify", " ")
+    assert done.returncode == 0, done.stderr
+    assert "error: --notify: did not run: it is empty." in done.stderr
 
 
 def test_who_is_told(tmp_path: Path) -> None:
@@ -352,27 +370,6 @@ def test_old_nights_are_forgotten(tmp_path: Path) -> None:
     left = sorted(path.name for path in (tmp_path / "in.out.state" / "nights").iterdir() if any(path.iterdir()))
     assert len(left) == 2
     assert left[0] == "20260103T000000"
-
-
-def test_windows() -> None:
-    """Six in the morning is the next one; an end of more than sixteen hours ahead was last night's."""
-    evening = datetime(2026, 3, 5, 22, 15, tzinfo=ZONE)
-    assert window_end("06:00", evening) == datetime(2026, 3, 6, 6, 0, tzinfo=ZONE)
-    assert window_end("23:30", evening).day == 5
-    with pytest.raises(StateError, match="it is 06:01, and the next 06:00 is more than 16 hours ahead"):
-        window_end("06:00", datetime(2026, 3, 5, 6, 1, tzinfo=ZONE))
-
-
-def test_a_night_that_was_held_up_does_not_begin_in_the_afternoon() -> None:
-    """With a time from which on it may begin, a night begins between the two and at no other time of day."""
-    for hour, day in ((22, 6), (23, 6), (0, 5), (5, 5)):
-        assert window_end("06:00", datetime(2026, 3, 5, hour, 5, tzinfo=ZONE), "22:00").day == day
-    for hour in (6, 14, 21):
-        with pytest.raises(StateError, match=r"--from 22:00: it is \d\d:05, outside the window from 22:00 to 06:00"):
-            window_end("06:00", datetime(2026, 3, 5, hour, 5, tzinfo=ZONE), "22:00")
-    assert window_end("18:00", datetime(2026, 3, 5, 9, 0, tzinfo=ZONE), "08:00").day == 5
-    with pytest.raises(StateError, match="--from 08:00"):
-        window_end("18:00", datetime(2026, 3, 5, 7, 0, tzinfo=ZONE), "08:00")
 
 
 def test_a_chunks_time_is_measured(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from lipwise_ray.media.encode import opening_encoders
+from lipwise_ray.state.format import settle_format
+from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
@@ -129,6 +131,7 @@ def test_an_input_that_is_too_large_fails_its_row(folder: Path) -> None:
 def test_cancel_takes_ids_only(name: str, folder: Path) -> None:
     """A text that no row can have for a name ends nothing: exit code 2, one line."""
     (folder / "state" / "runs").mkdir(parents=True)
+    settle_format(LocalStore(folder / "state"))
     refused = run("cancel", folder / "state", name)
     assert refused.returncode == 2, refused.stderr
     assert f"cancel: {name!r} is no row's id" in refused.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,17 @@ from lipwise_ray.runs.nightly import dropped
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from lipwise_ray.values import Size
-from tests.support.dub import INLINE, LOSSLESS, PASSTHROUGH, UNJUDGED, UNSIGNED, run, settings_arguments, write_manifest
+from tests.support.dub import (
+    INLINE,
+    LOSSLESS,
+    PASSTHROUGH,
+    UNJUDGED,
+    UNSIGNED,
+    command,
+    run,
+    settings_arguments,
+    write_manifest,
+)
 
 TINY = ("--set", 'detect.detector="tiny"')
 LONG = "n" * 300
@@ -76,6 +88,59 @@ def test_a_state_is_missed_by_what_is_there(tmp_path: Path) -> None:
     done = run("clean", "project", "--older", "1d", cwd=tmp_path)
     assert (done.returncode, "a folder with another program's runs" in done.stderr) == (2, True), done.stderr
     assert weights.exists()
+
+
+@pytest.mark.parametrize("words", [("clean", "--older", "0h", "--unfinished"), ("retry",), ("status",)])
+def test_a_folder_in_which_nothing_was_started_is_no_state(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Other programs have folders of these names too, an empty one among them: nothing in them is ours to remove."""
+    place = tmp_path / "other"
+    (place / "runs").mkdir(parents=True)
+    for name in ("jobs/build/artifact.bin", "quarantine/virus.json", "scans/page/1.tif"):
+        (place / name).parent.mkdir(parents=True)
+        (place / name).write_text("theirs")
+    before = sorted(path.relative_to(place) for path in place.rglob("*"))
+    done = run(words[0], place, *words[1:])
+    assert done.returncode == 2
+    assert done.stderr == f"error: {place}: not a state: no run was ever started there. Give what --state named.\n"
+    assert sorted(path.relative_to(place) for path in place.rglob("*")) == before
+
+
+def test_a_home_that_nobody_has(tmp_path: Path) -> None:
+    """As in a container whose user no list names: it is told of, and no fault of the program."""
+    row = {"id": "a", "video": "v.mp4", "audio": "v.mp4", "output": "a.mp4"}
+    manifest = write_manifest(tmp_path / "m.csv", [row])
+    done = run("evaluate", "sweep", manifest, "--files", "theirs=~nobody-of-this-name/videos", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the home folder: not known: HOME is not set")
+    assert "Traceback" not in done.stderr
+
+
+def test_no_folder_takes_temporary_files(tmp_path: Path) -> None:
+    """It is told of as that: the working directory, which is asked last, is not the one that is gone."""
+    (tmp_path / "v.mp4").write_bytes(b"x")
+    done = _without_room("verify", "v.mp4", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: temporary files: no usable temporary directory found in ['/")
+    assert "set TMPDIR" in done.stderr
+
+
+def test_no_room_for_the_rows_of_a_long_manifest(tmp_path: Path) -> None:
+    """Rows go to the disk; that it is full is told of, and no fault of the program."""
+    rows = [{"id": f"r{n}", "video": "v.mp4", "audio": "v.mp4", "output": f"{n:0120}.mp4"} for n in range(20_000)]
+    done = _without_room("validate", write_manifest(tmp_path / "m.csv", rows), "--quick", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: temporary files: no room for the rows: ")
+    assert "set SQLITE_TMPDIR" in done.stderr
+
+
+def _without_room(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program where no file can be written."""
+    script = (
+        "import os, resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    words = [sys.executable, "-c", script, *command(*arguments)]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow, with_new_columns
-from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting, line_of
+from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting, line_of, rows_have_room
 from lipwise_ray.pipeline.manifest.row_validation import Cells
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.storage.address import whole_path
@@ -74,8 +74,9 @@ class Manifest:
     def keep(self, shard: Shard) -> None:
         """Leave the rows of other shards to other drivers (`RowTable.keep`); all of them are checked by now."""
         self.shard = shard
-        self._table.keep(shard.has)
-        self.good, self.bad = self._table.counts()
+        with rows_have_room():
+            self._table.keep(shard.has)
+            self.good, self.bad = self._table.counts()
 
     @property
     def is_open(self) -> bool:
@@ -130,8 +131,10 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
             happened = f"{size_bytes >> 20} MiB are too large"
             raise ManifestError("manifest_size", name, got=happened, do=f"The most are {MOST_BYTES >> 20} MiB")
         parser = make(base)
-        for line, record in with_new_columns(reader(path, columns), columns):
-            parser.add(line, record)
+        with rows_have_room():
+            for line, record in with_new_columns(reader(path, columns), columns):
+                parser.add(line, record)
+            table = parser.finish()
         sha256 = sha256_of(path)
     except FileNotFoundError as error:
         raise ManifestError("manifest_unreadable", name, got="file not found", do="Check the path") from error
@@ -141,7 +144,7 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
     except UnicodeDecodeError as error:
         do = "Save it as UTF-8, or as UTF-16 with its byte order mark"
         raise ManifestError("manifest_unreadable", name, got=f"not a text: {error}", do=do) from error
-    manifest = Manifest(name, sha256, parser.finish())
+    manifest = Manifest(name, sha256, table)
     if not manifest.good + manifest.bad:
         raise ManifestError("manifest_empty", name, got="no rows", do="It needs at least one row under its header")
     return manifest

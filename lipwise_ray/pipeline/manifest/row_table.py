@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from lipwise_ray.errors import ManifestError
+from lipwise_ray.errors import ManifestError, StorageError
 from lipwise_ray.faces.select import parse_selection_rule
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Speaker, has_text, portraits
@@ -157,6 +158,20 @@ class BadRow:
     line: int
     id: str
     problems: tuple[ManifestError, ...]
+
+
+@contextmanager
+def rows_have_room() -> Generator[None]:
+    """Turn a disk that takes no more rows into an error that says so.
+
+    Raises:
+        StorageError: It takes no more.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        do = "Make room where temporary files go, or set SQLITE_TMPDIR to a folder with room"
+        raise StorageError("no_row_room", "temporary files", got=f"no room for the rows: {error}", do=do) from error
 
 
 class RowTable:

@@ -23,6 +23,7 @@ from lipwise_ray.scheduler.task import AnyKind, Failure, Hints, TaskResult
 from lipwise_ray.settings.layers import parse_assignment, resolve
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import quarantine
+from lipwise_ray.state.format import settle_format
 from lipwise_ray.state.shapes import FailedTry, Letter
 from lipwise_ray.state.store import LocalStore
 
@@ -91,6 +92,7 @@ def _letter(state: Path, *assignments: str, kind: str = "scan", **changes: Any) 
     attempt = FailedTry(blame=failure.blame, code=failure.code, message=failure.message, node="n", worker="w")
     quarantine.write(LocalStore(state), Letter(task, kind, "0f" * 12, payload, [attempt], nodes=["n"]))
     (state / "runs").mkdir()
+    settle_format(LocalStore(state))
     return task
 
 

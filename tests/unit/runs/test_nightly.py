@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lipwise_ray.errors import SettingsError, StateError
+from lipwise_ray.errors import SettingsError, StateError, StorageError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.manifest import Manifest
@@ -22,7 +23,7 @@ from lipwise_ray.state.run_records import RunRecord
 from lipwise_ray.state.shapes import record_of
 from lipwise_ray.state.store import LocalStore, to_json
 
-EVENING = datetime(2026, 3, 4, 22, 30, tzinfo=UTC)
+EVENING_S = datetime(2026, 3, 4, 22, 30).timestamp()  # noqa: DTZ001  # on the wall
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,29 @@ EVENING = datetime(2026, 3, 4, 22, 30, tzinfo=UTC)
     [("06:00", None, 5, "06:00"), ("23:15", None, 4, "23:15"), ("06:00", "22:00", 5, "06:00")],
 )
 def test_a_window_closes_at_the_next_such_time(until: str, opens: str | None, day: int, clock: str) -> None:
-    """This night or the next morning, in the zone of the clock."""
-    end = window_end(until, EVENING, opens)
-    assert (end.day, f"{end:%H:%M}", end.tzinfo) == (day, clock, UTC)
+    """This night or the next morning, by the clock on the wall."""
+    end = window_end(until, EVENING_S, opens)
+    assert (end.day, f"{end:%H:%M}") == (day, clock)
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """This process is in Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(("month", "day", "hours"), [(3, 28, 7), (10, 24, 9), (6, 1, 8)])
+def test_a_window_closes_by_the_clock_on_the_wall_where_clocks_are_changed(month: int, day: int, hours: int) -> None:
+    """From ten in the evening to six in the morning are seven hours in one night of the year, and nine in another."""
+    evening_s = datetime(2026, month, day, 22, 0).timestamp()  # noqa: DTZ001  # on the wall
+    for opens in (None, "21:00"):
+        end = window_end("06:00", evening_s, opens)
+        assert (end.timestamp() - evening_s, f"{end:%H:%M}") == (hours * 3600, "06:00")
 
 
 @pytest.mark.parametrize(
@@ -41,14 +62,41 @@ def test_a_window_closes_at_the_next_such_time(until: str, opens: str | None, da
         ("22:00", None, "window_over"),
         ("06:00", "23:00", "window_over"),
         ("6 am", None, "bad_window"),
+        ("", None, "bad_window"),
         ("06:00", "25:00", "bad_window"),
     ],
 )
 def test_a_night_outside_its_window_does_not_begin(until: str, opens: str | None, code: str) -> None:
     """One that was held up until the afternoon, or before it opens; what is no time of day is told apart."""
     with pytest.raises(StateError) as caught:
-        window_end(until, EVENING, opens)
+        window_end(until, EVENING_S, opens)
     assert caught.value.code == code
+
+
+def _wall_s(hour: int, minute: int) -> float:
+    return datetime(2026, 3, 5, hour, minute).timestamp()  # noqa: DTZ001  # on the wall
+
+
+def test_windows() -> None:
+    """Six in the morning is the next one; an end of more than sixteen hours ahead was last night's."""
+    evening_s = _wall_s(22, 15)
+    end = window_end("06:00", evening_s)
+    assert (end.day, f"{end:%H:%M}") == (6, "06:00")
+    assert window_end("23:30", evening_s).day == 5
+    with pytest.raises(StateError, match="it is 06:01, and the next 06:00 is more than 16 hours ahead"):
+        window_end("06:00", _wall_s(6, 1))
+
+
+def test_a_night_that_was_held_up_does_not_begin_in_the_afternoon() -> None:
+    """With a time from which on it may begin, a night begins between the two and at no other time of day."""
+    for hour, day in ((22, 6), (23, 6), (0, 5), (5, 5)):
+        assert window_end("06:00", _wall_s(hour, 5), "22:00").day == day
+    for hour in (6, 14, 21):
+        with pytest.raises(StateError, match=r"--from 22:00: it is \d\d:05, outside the window from 22:00 to 06:00"):
+            window_end("06:00", _wall_s(hour, 5), "22:00")
+    assert window_end("18:00", _wall_s(9, 0), "08:00").day == 5
+    with pytest.raises(StateError, match="--from 08:00"):
+        window_end("18:00", _wall_s(7, 0), "08:00")
 
 
 class _Backlog:
@@ -120,6 +168,36 @@ def test_a_manifest_that_cannot_be_read_is_refused_and_the_others_are_done(tmp_p
     assert backlog.night().is_good
 
 
+def test_a_manifest_that_could_not_be_fetched_is_read_again_the_next_night(tmp_path: Path) -> None:
+    """A store that refuses, settings that do not fit and a file that was away for a moment say nothing of its rows."""
+    backlog = _Backlog(tmp_path)
+    backlog.drop("a.csv", age_s=1)
+    faults = [
+        lambda: StorageError("download", "s3://in/a.csv", got="cannot be read"),
+        lambda: SettingsError("settings", "s3", got="no credentials"),
+    ]
+    for fault in faults:
+
+        def away(*_: str, fault: Callable[[], Exception] = fault) -> Manifest:
+            raise fault()
+
+        record = Nightly(str(backlog.folder), str(backlog.state), away, backlog._submit, backlog.said.append).run()
+        assert (record.exit_code, record.refused) == (ExitCode.ROWS_FAILED, 1)
+        assert backlog.statuses() == {"a.csv": "waiting"}
+
+    def moved(name: str, address: str) -> Manifest:
+        path = Path(address)
+        path.rename(tmp_path / "elsewhere")
+        try:
+            return backlog._read(name, address)
+        finally:
+            (tmp_path / "elsewhere").rename(path)
+
+    assert Nightly(str(backlog.folder), str(backlog.state), moved, backlog._submit, backlog.said.append).run().refused
+    assert backlog.night().is_good
+    assert backlog.begun == ["a.csv"]
+
+
 def test_rows_that_are_left_are_taken_up_by_the_next_night(tmp_path: Path) -> None:
     """A window that closes is no failure of its own, but the night says that there is more to do."""
     backlog = _Backlog(tmp_path)
@@ -138,7 +216,7 @@ def test_nothing_is_begun_that_would_not_end_in_time(tmp_path: Path) -> None:
     """With less time than a chunk takes at most; without earlier jobs that is taken to be a minute."""
     backlog = _Backlog(tmp_path)
     backlog.drop("late.csv", age_s=1)
-    now = EVENING.timestamp()
+    now = EVENING_S
     for left_s, begun in ((30, []), (90, ["late.csv"])):
         backlog.night(end=datetime.fromtimestamp(now + left_s, UTC), clock=lambda: now)
         assert backlog.begun == begun

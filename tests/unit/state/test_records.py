@@ -16,7 +16,7 @@ from lipwise_ray.errors import StorageError
 from lipwise_ray.pipeline.inputs.records import sound_of
 from lipwise_ray.reports.rows import collect
 from lipwise_ray.state import layout, quarantine
-from lipwise_ray.state.ids import PIPELINE_VERSION
+from lipwise_ray.state.ids import PIPELINE_VERSION, timed_id
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.markers import ChunkMarker, read_marker
 from lipwise_ray.state.overview import overview, tracks_of
@@ -233,3 +233,11 @@ def test_names_that_are_not_utf_8_are_spelt_out() -> None:
     """A record that holds one can still be read, as what it must be."""
     odd = os.fsdecode(b"v\xff.mp4")
     assert as_json(to_json({"files": [odd], odd: 1})) == {"files": ["v\\udcff.mp4"], "v\\udcff.mp4": 1}
+
+
+def test_runs_of_the_same_second_are_in_order() -> None:
+    """The latest run is that of the last name: a run in which all was done already takes less than a second."""
+    begun_ns = 1_800_000_000 * 10**9
+    names = [timed_id(begun_ns + milliseconds * 10**6) for milliseconds in range(0, 2000, 8)]
+    assert sorted(names) == names
+    assert names[0].startswith("20270115T080000-00")
