@@ -24,7 +24,7 @@ _MOST_ROWS = 20_000
 """Of a manifest or a run that are looked through: more take longer than somebody waits for a key."""
 
 _MOST_OFFERED = 500
-_RAISED = re.compile(r'\b(?:\w+Error\(|Failure\(\s*"[a-z]+",)\s*"([a-z][a-z0-9_]*)"')
+_RAISED = re.compile(r'\b(?:(?!Pydantic)\w+Error\(|Failure\(\s*"[a-z]+",)\s*"([a-z][a-z0-9_]*)"')
 """A code where the source raises it. The list of `explain` is read off the source's trees, which takes seconds."""
 
 
