@@ -162,9 +162,8 @@ def window_end(until: str, now_s: float, opens: str | None = None) -> datetime:
 def _is_of_contents(error: LipwiseError) -> bool:
     """Tell whether a manifest is refused for what is in it, so that the next night need not read it again."""
     cause = error.__cause__
-    return isinstance(error, InputError) and not (
-        isinstance(cause, OSError) and cause.errno
-    )  # a reader's own have none
+    is_of_the_system = isinstance(cause, OSError) and cause.errno is not None  # a reader's own have no number
+    return isinstance(error, InputError) and not is_of_the_system
 
 
 def _at(clock: str, option: str, day: datetime) -> datetime:

@@ -85,7 +85,7 @@ class SweepReport:
         can, nothing could start.
         """
         faults = [bool(column.fault) for column in self.columns]
-        if faults and all(faults):
+        if faults and all(faults) and not self.reports:
             return ExitCode.CANNOT_START
         done, failed, left = (sum(getattr(one, name) for one in self.reports) for name in ("done", "failed", "left"))
         code = of_rows(failed=failed, done=done, left=left + bool(self.stopped), fail_above=fail_above)

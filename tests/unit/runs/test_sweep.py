@@ -99,6 +99,8 @@ def test_a_model_that_cannot_be_loaded_is_no_run_that_goes_on() -> None:
     assert report.code_above(1.0) == ExitCode.ROWS_FAILED
     assert dataclasses.replace(report, stopped="asked").code_above(1.0) == ExitCode.STOPPED
     assert SweepReport((broken, broken), (), "state").code_above(1.0) == ExitCode.CANNOT_START
+    unmeasured = dataclasses.replace(made, fault="broken")
+    assert dataclasses.replace(report, columns=(unmeasured,)).code_above(1.0) == ExitCode.ROWS_FAILED
 
 
 def test_a_comparison_without_figures_has_a_page(tmp_path: Path) -> None:
