@@ -179,7 +179,7 @@ def _standing(shown: Shown, playlist_has: str, name: str, feather: float) -> Gen
     while playlist_has not in site.asked("GET", f"/studio/rows/{job.id}/live.m3u8").text:
         assert time.monotonic() < until
         assert site.service.job(job.id).is_unfinished, "it was done before it could be watched"
-        time.sleep(0.01)
+        time.sleep(0.05)  # the service bounds how often a client may ask
     driver = site.service.driver_pid
     assert driver is not None
     os.kill(driver, signal.SIGSTOP)

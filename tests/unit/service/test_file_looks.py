@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from lipwise_ray.service.studio.studio_door import studio_door
 from lipwise_ray.settings.model import Settings, SourceSettings
 from tests.support.service_site import Site, clip, running, tone
 from tests.support.side_settings import begin_side_work
+from tests.support.waiting import until
 
 CLIP, TONE = clip(), tone()
 _PATIENCE_S = 20.0
@@ -54,8 +54,7 @@ def ended_at_its_look(site: Site, told: dict[str, Any], body: bytes, number: sig
     os.kill(process, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as one:
         sending: Future[requests.Response] = one.submit(site.asked, "PUT", told["uploadUrl"], data=body)
-        while site.asked("GET", told["uploadUrl"]).json()["received"] < len(body):
-            pass
+        until(lambda: site.asked("GET", told["uploadUrl"]).json()["received"] == len(body), _PATIENCE_S)
         os.kill(process, number)
         os.kill(process, signal.SIGCONT)
         return sending.result(60)
@@ -109,9 +108,7 @@ def test_whoever_waits_for_looks_and_faces_keeps_nobody_else_waiting(site: Site)
         asked = {"json": {"video_asset": video, "at_s": 0.0}}
         waiting = [pool.submit(site.asked, "POST", "/studio/new/faces", **asked) for _ in range(8)]
         waiting += [pool.submit(site.asked, "PUT", one["uploadUrl"], data=CLIP) for one in told]
-        until = time.monotonic() + _PATIENCE_S
-        while not (work.pid and _web_threads() >= len(waiting)) and time.monotonic() < until:
-            time.sleep(0.02)  # the server runs in this process
+        until(lambda: work.pid and _web_threads() >= len(waiting), _PATIENCE_S)  # the server runs in this process
         assert work.pid is not None
         os.kill(work.pid, signal.SIGSTOP)
         try:

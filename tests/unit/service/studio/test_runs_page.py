@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.store import LocalStore, to_json
 from tests.support.service_site import Site, running
 from tests.support.studio_runs import DOOR, dubbed_run, write_run
+from tests.support.waiting import until
 from tests.unit.reports.test_report import _done
 
 _STOPPED, _DAMAGED, _EVALUATION = "20260101T000000-aaaaaa", "20260102T000000-bbbbbb", "20260103T000000-cccccc"
@@ -200,13 +200,7 @@ def test_a_run_that_goes_on_is_read_again(runs: Runs) -> None:
     write_run(runs.folder, run_id)
     assert "0 rows" in runs.page(f"/runs/{run_id}").partition('id="rows"')[2]
     runs.store.write(layout.row(run_id, 1, "done"), to_json(_done(1)))
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        page = runs.page(f"/runs/{run_id}")
-        if "1 row<" in page.partition('id="rows"')[2]:
-            break
-    else:
-        pytest.fail("the new row was never shown")
+    until(lambda: "1 row<" in runs.page(f"/runs/{run_id}").partition('id="rows"')[2], 60)
 
 
 def test_a_state_without_runs(tmp_path: Path) -> None:
