@@ -24,6 +24,7 @@ from lipwise_ray.service.access import AccessRules, is_loopback
 from lipwise_ray.service.app import WebApp
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.door import MakeDoor
+from lipwise_ray.service.hurried_heads import HurriedHeads
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server_options import ServerOptions
 from lipwise_ray.service.service import Service
@@ -36,6 +37,11 @@ _LAST_ANSWERS_S = 5
 """After the queue is closed, answers may take so long to end."""
 _BACKLOG = 256
 _DAY_S = 86400.0
+_OWN_STEPS = frozenset(
+    ("v2", "outputs", "events", "healthz", "readyz", "metrics", "openapi.json")
+    + ("studio", "queue", "rows", "runs", "models", "cluster", "gradio")
+)
+"""First steps of the service's own addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,7 @@ class WebServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # who asks is who is connected: a header could say anything
+                http=HurriedHeads,
                 ws="none",
                 lifespan="on",
                 limit_concurrency=_MOST_CONNECTIONS,
@@ -266,6 +273,7 @@ def _options(request: ServerRequest, service: Service, access: AccessRules, url:
         access=access,
         base_url=request.public_url or _reachable(url),
         is_public=request.public_url is not None,
+        prefix=urlsplit(request.public_url or "").path.rstrip("/"),
         upload_bytes=int(bounds.upload_gb * 1e9),
         body_bytes=int(bounds.body_mb * 1e6),
         requests_per_minute=bounds.requests_per_minute,
@@ -303,4 +311,7 @@ def _public_host(url: str | None) -> str | None:
         raise SetupError(
             "public_url", "--public-url", got=f"{url!r} is no address", must="such as https://dub.example.org"
         )
+    if parts.path.strip("/").partition("/")[0] in _OWN_STEPS:  # a proxy that removes it would leave it in doubt
+        got = f"the path of {url!r} begins as addresses of this service do"
+        raise SetupError("public_url", "--public-url", got=got, do="Choose another path")
     return parts.netloc

@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from starlette.exceptions import HTTPException
 from lipwise_ray.cli.serve import serve as serve_command
 from lipwise_ray.errors import InputError, RequestError, SettingsError, SetupError, StorageError
 from lipwise_ray.runs.load_settings import load_settings
-from lipwise_ray.service import app, gate
+from lipwise_ray.service import app, gate, hurried_heads
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server import ListeningSocket, ServerRequest, serve
 from lipwise_ray.service.service import Service
+from lipwise_ray.service.studio.studio_door import studio_door
 from lipwise_ray.service.web_errors import PlainWords, status_of
 from lipwise_ray.storage.redact import redact
 from tests.support.service_site import clip, running
@@ -99,7 +101,7 @@ def test_the_web_process_loads_no_network() -> None:
     assert run.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("url", ["dub.example.org", "ftp://x", "https://a@b", "https://x?y", "http://["])
+@pytest.mark.parametrize("url", ["dub.example.org", "ftp://x", "https://a@b", "https://x?y", "http://[", "https://x/studio"])
 def test_public_addresses_that_are_none(tmp_path: Path, url: str) -> None:
     """They are refused before the port is taken."""
     request = ServerRequest(folder=tmp_path / "s", host="127.0.0.1", port=0, public_url=url)
@@ -294,6 +296,62 @@ def test_errors_have_statuses() -> None:
     assert status_of(SettingsError("unknown_setting", "x")) == 422
     assert status_of(RequestError("unknown_asset", "x")) == 404
     assert status_of(StorageError("state_read", "x")) == 503
+
+
+def test_connections_without_a_request_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On which nothing comes, or a head that trickles, also after an earlier answer; streams that are open stay."""
+    monkeypatch.setattr(hurried_heads, "HEAD_S", 0.5)
+    asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with running(tmp_path / "s") as site, ExitStack() as open_ones:
+        wires = [open_ones.enter_context(socket.create_connection(("127.0.0.1", site.port), 5)) for _ in range(4)]
+        silent, trickling, later, listening = wires
+        listening.sendall(asked.replace(b"/healthz", b"/events"))
+        later.sendall(asked)
+        told = b""
+        while not told.endswith(b'{"status":"ok"}'):
+            told += later.recv(2000)
+        begun_s = time.monotonic()
+        with suppress(ConnectionError):
+            for number in range(30):
+                trickling.sendall(asked[number : number + 1])
+                later.sendall(asked[number : number + 1])
+                time.sleep(0.05)
+        assert time.monotonic() - begun_s < 1.4
+        for wire in (silent, trickling, later):
+            with suppress(ConnectionError):
+                assert wire.recv(100) == b""
+        assert b"event: open" in listening.recv(2000)
+        listening.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listening.recv(100)
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+@pytest.mark.parametrize("host", ["dub.example.org", "127.0.0.1"])
+def test_a_proxy_may_have_it_under_a_path(tmp_path: Path, host: str, is_removed: bool) -> None:
+    """Pages, links and signatures hold whether the proxy passes the path on or not, and by whichever name it asks."""
+    public = "https://dub.example.org/lip/wise"
+    with running(tmp_path / "s", public_url=f"{public}/", doors=[studio_door()]) as site:
+        job = site.finished("a.mp4", CLIP)
+
+        def asked(method: str, address: str, **headers: str) -> requests.Response:
+            path = address.removeprefix("https://dub.example.org")
+            path = path.removeprefix("/lip/wise") if is_removed else path
+            return site.asked(method, path, headers={"Host": host, **headers}, allow_redirects=False)
+
+        page = asked("GET", "/lip/wise/queue", Accept="text/html")
+        assert page.status_code == 401
+        assert 'action="/lip/wise/studio/key"' in page.text
+        assert 'name="back" value="/queue"' in page.text
+        page = asked("GET", "/lip/wise/queue", **{"x-api-key": site.token})
+        places = re.findall(r'(?:href|src|action|hx-get|data-events)="(/[^"]*)"', page.text)
+        assert [place for place in places if not place.startswith("/lip/wise/")] == []
+        static = next(place for place in places if place.endswith("/queue.js"))
+        assert asked("GET", static).status_code == 200
+        link = site.door.links.to(f"/outputs/{job.id}/a.mp4")
+        assert link.startswith(f"{public}/outputs/")
+        assert asked("GET", link).content == CLIP
+        assert asked("GET", link.replace("signature=", "signature=0")).status_code == 403
 
 
 def test_bodies_that_stand_still_are_given_up() -> None:

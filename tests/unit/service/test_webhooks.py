@@ -27,7 +27,9 @@ from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.webhook_record import WebhookCall
 from lipwise_ray.service.webhooks import Told, Webhooks
-from lipwise_ray.state.store import Store, open_store
+from lipwise_ray.state import layout
+from lipwise_ray.state.shapes import record_of
+from lipwise_ray.state.store import Store, open_store, to_json
 from lipwise_ray.storage import posting
 from lipwise_ray.storage.posting import check_callable, post
 from tests.support.service_site import PlainDoor
@@ -166,6 +168,38 @@ def test_one_dead_receiver_holds_no_other_up(store: Store, receiver: Receiver) -
             webhooks.owe(f"c{number}", f"j{number}")
         receiver.wait(6)
         until(lambda: webhooks.owed == 1)
+
+
+def test_a_receiver_that_hangs_holds_no_other_up(store: Store, receiver: Receiver) -> None:
+    """However many calls it is owed, and whether they are new or of an earlier server."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hanging:
+        addresses = {"hangs": f"http://hook.test:{hanging.getsockname()[1]}/x", "works": receiver.url}
+
+        def tell(call: WebhookCall) -> Told:
+            return Told(addresses[call.job_id], b"{}")
+
+        for number in range(40):
+            call = WebhookCall(id=f"c{number}", job_id="hangs", created=1.0, due=1.0)
+            store.create(layout.service_webhook(call.id), to_json(record_of(call)))
+        webhooks = Webhooks(store, tell, SECRET, lambda *_: ["127.0.0.1"])
+        try:
+            for number in range(40, 80):
+                webhooks.owe(f"c{number}", "hangs")
+            webhooks.owe("good", "works")
+            receiver.wait(1)
+            assert webhooks.owed >= 80
+        finally:
+            hanging.close()
+            webhooks.close()
+
+
+def test_a_clock_that_is_set_back_holds_no_call_up(store: Store, receiver: Receiver) -> None:
+    """A call that would be due in a year, which no wait is, is made at once."""
+    call = WebhookCall(id="c1", job_id="j1", created=time.time(), due=time.time() + 365 * 86400.0, tries=1)
+    store.create(layout.service_webhook(call.id), to_json(record_of(call)))
+    with sending(store, receiver, 3600.0) as webhooks:
+        receiver.wait(1)
+        until(lambda: webhooks.owed == 0)
 
 
 @pytest.mark.parametrize(
