@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from lipwise_ray.errors import RequestError
+from lipwise_ray.errors import ManifestError
 from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, NonNegative
 
 JobStatus: TypeAlias = Literal["pending", "processing", "completed", "failed", "cancelled"]
@@ -149,8 +149,8 @@ def check_priority(priority: int) -> None:
         priority: The priority.
 
     Raises:
-        RequestError: It is out of bounds.
+        ManifestError: It is out of bounds.
     """
     if abs(priority) > MOST_PRIORITY:
         got, must = f"{priority} is out of bounds", f"from -{MOST_PRIORITY} to {MOST_PRIORITY}"
-        raise RequestError("row_priority", "priority", got=got, must=must)
+        raise ManifestError("row_priority", "priority", got=got, must=must)

@@ -38,8 +38,10 @@ _LAST_ANSWERS_S = 5
 _BACKLOG = 256
 _DAY_S = 86400.0
 _OWN_STEPS = frozenset(
-    ("v2", "outputs", "events", "healthz", "readyz", "metrics", "openapi.json")
-    + ("studio", "queue", "rows", "runs", "models", "cluster", "gradio")
+    (
+        *("v2", "outputs", "events", "healthz", "readyz", "metrics", "openapi.json"),
+        *("studio", "queue", "rows", "runs", "models", "cluster", "gradio"),
+    )
 )
 """First steps of the service's own addresses."""
 
