@@ -1,4 +1,4 @@
-"""Connections on which no request comes, or its head trickles: they are closed, for there are only so many."""
+"""Connections on which no request comes, its head trickles, or that are too many: they are closed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_S = 30.0
 """So long a client may take for the head of a request; bodies have bounds of their own (`Gate`)."""
 
+BEYOND = 256
+"""So many connections more than requests are answered on have 503 as their answer; further ones are closed unheard."""
+
 
 class HurriedHeads(H11Protocol):
     """Uvicorn's protocol, by which connections without a request would stay for as long as their clients like."""
@@ -19,7 +22,10 @@ class HurriedHeads(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._watch()
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency + BEYOND:
+            transport.close()
+        else:
+            self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Take what comes; the wait ends with the head of a request and not before."""
@@ -44,5 +50,5 @@ class HurriedHeads(H11Protocol):
 
     def _give_up(self) -> None:
         self._patience = None
-        if self.conn.their_state is h11.IDLE and (self.cycle is None or self.cycle.response_complete):
+        if self.conn.their_state is h11.IDLE:  # while a request is answered, its client is done
             self.transport.close()

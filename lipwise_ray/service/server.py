@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -31,6 +32,8 @@ from lipwise_ray.service.service import Service
 
 _MOST_LISTENERS = 256
 _MOST_CONNECTIONS = 1024
+_OPEN_FILES = 4 * _MOST_CONNECTIONS
+"""More than connections and files take; many systems let a process have 1,024 unless it asks for more."""
 _LINK_S = 24 * 3600.0
 _IDLE_S = 60.0
 _LAST_ANSWERS_S = 5
@@ -199,6 +202,7 @@ def serve(
         EngineError: Another server took the state over.
     """
     access_public = _public_host(request.public_url)
+    _allow_open_files()
     listener = ListeningSocket(request.host, request.port)
     with listener.socket:
         folder = request.folder
@@ -253,6 +257,14 @@ def _run(server: WebServer, app: WebApp, listener: socket.socket) -> None:
     if error is not None:
         got = f"the application cannot begin: {type(error).__name__}: {error}"
         raise SetupError("not_started", "the server", got=got) from error
+
+
+def _allow_open_files() -> None:
+    """Have room for all connections, as far as the system's own bound lets a process raise its number of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _scratch_in(folder: Path) -> None:

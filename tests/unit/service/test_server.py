@@ -9,9 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from starlette.exceptions import HTTPException
 from lipwise_ray.cli.serve import serve as serve_command
 from lipwise_ray.errors import InputError, RequestError, SettingsError, SetupError, StorageError
 from lipwise_ray.runs.load_settings import load_settings
-from lipwise_ray.service import app, gate, hurried_heads
+from lipwise_ray.service import app, gate
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server import ListeningSocket, ServerRequest, serve
 from lipwise_ray.service.service import Service
@@ -298,34 +297,6 @@ def test_errors_have_statuses() -> None:
     assert status_of(SettingsError("unknown_setting", "x")) == 422
     assert status_of(RequestError("unknown_asset", "x")) == 404
     assert status_of(StorageError("state_read", "x")) == 503
-
-
-def test_connections_without_a_request_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On which nothing comes, or a head that trickles, also after an earlier answer; streams that are open stay."""
-    monkeypatch.setattr(hurried_heads, "HEAD_S", 0.5)
-    asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with running(tmp_path / "s") as site, ExitStack() as open_ones:
-        wires = [open_ones.enter_context(socket.create_connection(("127.0.0.1", site.port), 5)) for _ in range(4)]
-        silent, trickling, later, listening = wires
-        listening.sendall(asked.replace(b"/healthz", b"/events"))
-        later.sendall(asked)
-        told = b""
-        while not told.endswith(b'{"status":"ok"}'):
-            told += later.recv(2000)
-        begun_s = time.monotonic()
-        with suppress(ConnectionError):
-            for number in range(30):
-                trickling.sendall(asked[number : number + 1])
-                later.sendall(asked[number : number + 1])
-                time.sleep(0.05)
-        assert time.monotonic() - begun_s < 1.4
-        for wire in (silent, trickling, later):
-            with suppress(ConnectionError):
-                assert wire.recv(100) == b""
-        assert b"event: open" in listening.recv(2000)
-        listening.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            listening.recv(100)
 
 
 @pytest.mark.parametrize("removed", ["", "/lip/wise"])

@@ -50,6 +50,7 @@ export async function send(file, at, onProgress, signal) {
     if (status >= 200 && status < 300) break;
     if (status && status < 500 && status !== BUSY) throw new Error(await reasonOf(new Response(text, { status })));
     if (status === BUSY && Date.now() < (busyUntil ||= Date.now() + BUSY_MS)) tries -= 1;
+    else if (tries === TRIES && text) throw new Error(await reasonOf(new Response(text, { status }))); // as that its disk is full
     else if (tries === TRIES) throw new Error("The upload was cut off again and again. Choose the file once more.");
     await pause(PAUSE_MS * Math.max(tries, 1));
     const arrived = await fetch(address, { signal }).catch(() => null);
