@@ -18,6 +18,7 @@ from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.roles.vad import VAD
 from lipwise_ray.roles.watermark import WATERMARK_DETECTOR
+from lipwise_ray.runs.forked import check_not_forked
 from lipwise_ray.runs.load_settings import LoadedSettings, loaded
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.run_inputs import registry_of
@@ -39,6 +40,7 @@ class Inspector:
     def __init__(self, settings: Settings | LoadedSettings | None = None, *, models: str | Path | None = None) -> None:
         from lipwise_ray.metrics.sync_scorers import load_sync_scorer
 
+        check_not_forked()
         self._settings = loaded(settings, None).for_run()
         requirements = ModelRequirements(registry_of(self._settings, models), gpu=False)
         self._recogniser = Recogniser(Path(self._settings.asr.model)) if self._settings.asr.model else None

@@ -14,6 +14,7 @@ from lipwise_ray.errors import InputError, LipwiseError, SetupError, SignerError
 from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
+from lipwise_ray.runs.forked import check_not_forked
 from lipwise_ray.runs.kept_engine import KeptEngine
 from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, ProgressCallback, RunEnded
 from lipwise_ray.runs.report import Report
@@ -129,6 +130,7 @@ class RowsRunner:
         self, listener: EventListener, manifest: Manifest, *, is_attended: bool = True
     ) -> Generator[Callable[[WorkerConfig], Engine]]:
         """Yield the maker of the engine; an embedded Ray starts at once, and ends where no engine is made."""
+        check_not_forked()
         settings = engine_for(self.source.for_run().engine, manifest.good, is_attended=is_attended)
         with early_ray(settings) as early:
             yield lambda config: make_engine(settings, config, make_worker, listener.problem, early)

@@ -51,8 +51,8 @@ class AccessRules:
         Raises:
             RequestError: It came by another name, or from another site's page.
         """
-        host = headers.get("host", "")
-        if not self._is_ours(host):
+        host = headers.get("host")
+        if host is not None and not self._is_ours(host):  # only HTTP/1.0 goes without, which no browser speaks
             raise RequestError(
                 "host_not_ours",
                 "the header Host",
@@ -60,7 +60,7 @@ class AccessRules:
                 do="Ask by 127.0.0.1 or localhost, or start it with --public-url",
             )
         origin = headers.get("origin")
-        if origin is not None and origin.rpartition("://")[2].lower() != host.lower():
+        if origin is not None and not self._is_own(origin.rpartition("://")[2].lower(), host or ""):
             raise RequestError("foreign_page", "the header Origin", got=f"{origin[:100]!r} is another site")
         is_visit = method in _SAFE_METHODS and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") == "cross-site" and not is_visit:
@@ -89,8 +89,15 @@ class AccessRules:
         """Sessions of browsers, which stand for the key."""
         return BrowserSessions(self.token)
 
+    def _is_own(self, origin_host: str, host: str) -> bool:
+        """Tell whether a page is of this service; proxies may ask by a name that their own clients do not know."""
+        return origin_host == host.lower() or self._is_public(origin_host)
+
+    def _is_public(self, host: str) -> bool:
+        return self.public_host is not None and host.lower() == self.public_host.lower()
+
     def _is_ours(self, host: str) -> bool:
-        if self.public_host is not None and host.lower() == self.public_host.lower():
+        if self._is_public(host):
             return True
         try:
             name = urlsplit(f"//{host}").hostname

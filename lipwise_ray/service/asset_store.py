@@ -9,12 +9,12 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from lipwise_ray.errors import InputError, RequestError
+from lipwise_ray.errors import InputError, RequestError, StorageError
 from lipwise_ray.service.asset_page import AssetOrder, AssetPage, page_of
 from lipwise_ray.service.asset_record import Asset, AssetKind, MediaFacts
 from lipwise_ray.service.upload import Upload, no_room, refused_by_disk, upload_too_large
@@ -132,7 +132,8 @@ class AssetStore:
                     file.flush()
                     os.fsync(file.fileno())
             finally:  # it is given up a day after its latest part, and not after its announcement
-                self._keep(replace(asset, changed=self._clock()))
+                with suppress(StorageError):  # a full disk is told of as that
+                    self._keep(replace(asset, changed=self._clock()))
 
     def received(self, asset_id: str) -> int:
         """Return the number of bytes of an announced file that are there."""

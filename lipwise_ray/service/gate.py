@@ -62,6 +62,11 @@ Counted = Callable[[Scope, int], None]
 """Takes a request, and the status of its answer."""
 
 
+def own_path(scope: Scope) -> str:
+    """Return the path of a request as the service's own addresses have it, without the prefix of a proxy."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
 class Gate:
     """Lets requests in by key, name, page, number and size, and gives every answer the headers of a careful server.
 
@@ -92,6 +97,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = self._under_prefix(scope)
         answer = self._answering(scope, send)
         try:
             limited = self._admit(scope)
@@ -101,8 +107,16 @@ class Gate:
             return
         await limited(scope, _hurried(receive, self._options.idle_s), answer)
 
+    def _under_prefix(self, scope: Scope) -> Scope:
+        """Return a request by its whole path: some proxies pass on the prefix of the public address, others do not."""
+        if not (prefix := self._options.prefix):
+            return scope
+        path = str(scope["path"])
+        whole = path if path == prefix or path.startswith(f"{prefix}/") else f"{prefix}{path}"
+        return {**scope, "root_path": prefix, "path": f"{prefix}/" if whole == prefix else whole}
+
     def _admit(self, scope: Scope) -> ASGIApp:
-        headers, path = Headers(scope=scope), str(scope["path"])
+        headers, path = Headers(scope=scope), own_path(scope)
         rules = self._options.access
         rules.check_page(scope["method"], headers)
         client = scope["client"][0] if scope.get("client") else ""

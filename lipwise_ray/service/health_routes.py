@@ -19,11 +19,13 @@ def health_router(problem: Callable[[], str], metrics: ServiceMetrics) -> APIRou
     """
     router = APIRouter(tags=["health"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz")
     async def alive() -> dict[str, str]:
         """Answer at all."""
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", responses={503: {"description": "No job can be done now"}})
     async def ready() -> Response:
         """Tell whether jobs can be done now."""

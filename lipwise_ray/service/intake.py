@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from lipwise_ray.errors import InputError, StorageError, TransientError
+from lipwise_ray.errors import InputError, RequestError, StorageError, TransientError
 from lipwise_ray.service.job_record import BatchItem, JobDraft, JsonObject, ServiceBatch, ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.row_reader import RowReader
+from lipwise_ray.state.shapes import record_of, typed
+from lipwise_ray.state.store import as_json, to_json
 
 _OUTCOME = (
     *("run_id", "job_id", "output", "duration_s"),
@@ -133,13 +135,14 @@ class JobIntake:
                 attempts=job.attempts + 1,
                 **dict.fromkeys(_OUTCOME),
             )
+            _check_record(again)
             clear(job)
             self._jobs.put(again)
         return again
 
     def _job_of(self, draft: JobDraft, job_id: str, batch: str | None) -> ServiceJob:
         now = _now()
-        return ServiceJob(
+        job = ServiceJob(
             id=job_id,
             created=now,
             changed=now,
@@ -154,6 +157,8 @@ class JobIntake:
             idempotency_key=draft.idempotency_key,
             batch=batch,
         )
+        _check_record(job)
+        return job
 
     def _check_room(self, wanted: int) -> None:
         self._drop_half()
@@ -167,6 +172,16 @@ class JobIntake:
 
 def _now() -> float:
     return round(time.time(), 3)
+
+
+def _check_record(job: ServiceJob) -> None:
+    """Refuse a job whose record the next server could not read: to that one it would be lost.
+
+    Raises:
+        RequestError: It could not.
+    """
+    if typed(as_json(to_json(record_of(job), keeps_secrets=True)), ServiceJob) is None:
+        raise RequestError("invalid_request", "", got="a value is out of bounds, or nested too deeply")
 
 
 def _fingerprint(draft: JobDraft) -> str:

@@ -7,11 +7,13 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from lipwise_ray.errors import ManifestError
 from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, NonNegative
 
 JobStatus: TypeAlias = Literal["pending", "processing", "completed", "failed", "cancelled"]
 JsonObject: TypeAlias = dict[str, JsonValue]
-Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+MOST_PRIORITY = 1_000_000
+Priority = Annotated[int, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)]
 
 UNFINISHED: tuple[JobStatus, ...] = ("pending", "processing")
 
@@ -138,3 +140,17 @@ class ServiceBatch:
     items: tuple[BatchItem, ...]
     asked: Maybe[JsonObject] = None
     webhook_url: Maybe[str] = None
+
+
+def check_priority(priority: int) -> None:
+    """Refuse a priority that no record may hold.
+
+    Args:
+        priority: The priority.
+
+    Raises:
+        ManifestError: It is out of bounds.
+    """
+    if abs(priority) > MOST_PRIORITY:
+        got, must = f"{priority} is out of bounds", f"from -{MOST_PRIORITY} to {MOST_PRIORITY}"
+        raise ManifestError("row_priority", "priority", got=got, must=must)

@@ -23,6 +23,7 @@ from lipwise_ray.state.store import Store, as_json, to_json
 
 _LOG = logging.getLogger("lipwise_ray")
 _READ_AT_A_TIME = 256
+_TIME_DIGITS = 14
 Read = TypeVar("Read")
 _MOST_KEPT = 512
 """Records of jobs that have ended, in memory."""
@@ -87,8 +88,9 @@ class JobStore:
         """Of all jobs, the oldest first."""
         self._unfinished: dict[str, ServiceJob] = {}
         self._kept: OrderedDict[str, ServiceJob] = OrderedDict()
-        self._last_us = self._last_number = 0
+        self._last_number = 0
         self._batches = {key.rpartition("/")[2].removesuffix(".json") for key in store.names(layout.SERVICE_BATCHES)}
+        self._last_us = max(map(_microseconds_of, self._batches), default=0)
         keys = store.names(layout.SERVICE_JOBS)
         for first in range(0, len(keys), _READ_AT_A_TIME):
             several = keys[first : first + _READ_AT_A_TIME]
@@ -103,7 +105,7 @@ class JobStore:
         """Return an id that nobody can guess, and that sorts after all ids before it."""
         with self._lock:
             self._last_us = max(self._last_us + 1, time.time_ns() // 1000)
-            return f"{self._last_us:014x}{secrets.token_hex(8)}"
+            return f"{self._last_us:0{_TIME_DIGITS}x}{secrets.token_hex(8)}"
 
     def new_number(self) -> int:
         """Return a number for a row that no other row of these jobs has: tasks and their dead letters may go by it."""
@@ -132,6 +134,7 @@ class JobStore:
             raise TransientError("closing", "", got=got, do="Ask again in a while")
 
     def _note(self, job: ServiceJob) -> None:
+        self._last_us = max(self._last_us, _microseconds_of(job.id))  # the clock may have been set back since
         self._last_number = max(self._last_number, job.number)
         self._summaries[job.id] = JobSummary(job.id, job.status, job.created, job.changed, job.name, job.batch)
         if job.is_unfinished:
@@ -296,3 +299,11 @@ class JobStore:
         """Return the ids of all batches, the newest first."""
         with self._lock:
             return sorted(self._batches, reverse=True)
+
+
+def _microseconds_of(job_id: str) -> int:
+    """Return the time in an id; 0 for one that `JobStore.new_id` did not make."""
+    try:
+        return int(job_id[:_TIME_DIGITS], 16)
+    except ValueError:
+        return 0

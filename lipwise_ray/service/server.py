@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -24,18 +25,28 @@ from lipwise_ray.service.access import AccessRules, is_loopback
 from lipwise_ray.service.app import WebApp
 from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.door import MakeDoor
+from lipwise_ray.service.hurried_heads import HurriedHeads
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server_options import ServerOptions
 from lipwise_ray.service.service import Service
 
 _MOST_LISTENERS = 256
 _MOST_CONNECTIONS = 1024
+_OPEN_FILES = 4 * _MOST_CONNECTIONS
+"""More than connections and files take; many systems let a process have 1,024 unless it asks for more."""
 _LINK_S = 24 * 3600.0
 _IDLE_S = 60.0
 _LAST_ANSWERS_S = 5
 """After the queue is closed, answers may take so long to end."""
 _BACKLOG = 256
 _DAY_S = 86400.0
+_OWN_STEPS = frozenset(
+    (
+        *("v2", "outputs", "events", "healthz", "readyz", "metrics", "openapi.json"),
+        *("studio", "queue", "rows", "runs", "models", "cluster", "gradio"),
+    )
+)
+"""First steps of the service's own addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +126,7 @@ class WebServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # who asks is who is connected: a header could say anything
+                http=HurriedHeads,
                 ws="none",
                 lifespan="on",
                 limit_concurrency=_MOST_CONNECTIONS,
@@ -190,6 +202,7 @@ def serve(
         EngineError: Another server took the state over.
     """
     access_public = _public_host(request.public_url)
+    _allow_open_files()
     listener = ListeningSocket(request.host, request.port)
     with listener.socket:
         folder = request.folder
@@ -246,6 +259,14 @@ def _run(server: WebServer, app: WebApp, listener: socket.socket) -> None:
         raise SetupError("not_started", "the server", got=got) from error
 
 
+def _allow_open_files() -> None:
+    """Have room for all connections, as far as the system's own bound lets a process raise its number of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _scratch_in(folder: Path) -> None:
     """Have the files of forms on the way lie beside the uploads: /tmp is often small, and in memory.
 
@@ -266,6 +287,7 @@ def _options(request: ServerRequest, service: Service, access: AccessRules, url:
         access=access,
         base_url=request.public_url or _reachable(url),
         is_public=request.public_url is not None,
+        prefix=urlsplit(request.public_url or "").path.rstrip("/"),
         upload_bytes=int(bounds.upload_gb * 1e9),
         body_bytes=int(bounds.body_mb * 1e6),
         requests_per_minute=bounds.requests_per_minute,
@@ -303,4 +325,7 @@ def _public_host(url: str | None) -> str | None:
         raise SetupError(
             "public_url", "--public-url", got=f"{url!r} is no address", must="such as https://dub.example.org"
         )
+    if parts.path.strip("/").partition("/")[0] in _OWN_STEPS:  # a proxy that removes it would leave it in doubt
+        got = f"the path of {url!r} begins as addresses of this service do"
+        raise SetupError("public_url", "--public-url", got=got, do="Choose another path")
     return parts.netloc

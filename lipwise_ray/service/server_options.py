@@ -15,6 +15,7 @@ class ServerOptions:
         access: Rules by which requests are let in.
         base_url: Address by which clients reach it, for links.
         is_public: Whoever runs it named that address; without, answers have the one that a client asks by.
+        prefix: Path of that address, without a slash at its end; empty for none.
         upload_bytes: Largest file.
         body_bytes: Largest body of any other request.
         requests_per_minute: Requests that one client may send; 0 for any number.
@@ -28,6 +29,7 @@ class ServerOptions:
     access: AccessRules
     base_url: str
     is_public: bool
+    prefix: str = ""
     upload_bytes: int
     body_bytes: int
     requests_per_minute: int

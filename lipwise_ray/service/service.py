@@ -21,6 +21,7 @@ from lipwise_ray.service.job_record import (
     JsonObject,
     ServiceBatch,
     ServiceJob,
+    check_priority,
 )
 from lipwise_ray.service.job_store import JobStore, JobSummary
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
@@ -372,9 +373,10 @@ class Service:
             priority: Higher ones are begun first, from -1,000,000 to 1,000,000.
 
         Raises:
-            InputError: There is none of that id, or it has ended (`job_ended`).
+            InputError: There is none of that id, it has ended (`job_ended`), or the priority is out of bounds.
             StorageError: The state cannot be written.
         """
+        check_priority(priority)
         with self._jobs.changing:
             job = self._jobs.get(job_id)
             _refuse_ended(job)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from lipwise_ray.errors import RequestError
-from lipwise_ray.service.gate import HAS_KEY
+from lipwise_ray.service.gate import HAS_KEY, own_path
 
 LinkMethod = Literal["GET", "PUT"]
 _STEP_S = 3600
@@ -92,7 +92,7 @@ class SignedLinks:
         method = method or ("PUT" if request.method == "PUT" else "GET")
         expires, given = request.query_params.get("expires", ""), request.query_params.get("signature", "")
         whole = int(expires) if _SECONDS.fullmatch(expires) else 0
-        known = self._signature(method, request.scope["path"], whole)
+        known = self._signature(method, own_path(request.scope), whole)
         if not hmac.compare_digest(known.encode(), given.encode("utf-8", "replace")):
             raise RequestError(
                 "link_refused", "the link", got="its signature is missing or wrong", do="Ask for it again"

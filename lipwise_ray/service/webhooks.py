@@ -7,6 +7,7 @@ import hmac
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,11 +28,13 @@ WAITS_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 14 * 3600.0)
 """Waits between the tries."""
 
 _LOG = logging.getLogger("lipwise_ray")
-_AT_ONCE = 4
+_AT_ONCE, _AT_ONCE_A_HOST = 16, 4
+"""Calls at once, and of those to one host: a receiver that hangs holds up none but its own."""
 _TAKEN = range(200, 300)
 _GONE = 410
 """Status by which a receiver says that it wants no more."""
 _MOST_LOOK_S = 3600.0
+_SET_BACK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class Told:
 
     address: str
     body: bytes
+
+    @property
+    def host(self) -> str:
+        """Host of the address, with its port."""
+        return self.address.partition("://")[2].partition("/")[0].lower()
 
 
 Tell = Callable[[WebhookCall], Told | None]
@@ -96,6 +104,10 @@ class Webhooks:
         self._changed = threading.Condition()
         self._owed: dict[str, WebhookCall] = {}
         self._busy: set[str] = set()
+        self._hosts: dict[str, str] = {}
+        """Hosts of calls that are owed, as far as they were looked at."""
+        self._called_now: Counter[str] = Counter()
+        """Calls at work by host."""
         self._known: set[str] = set()
         self._is_closed = False
         keys = store.names(layout.SERVICE_WEBHOOKS)
@@ -164,24 +176,34 @@ class Webhooks:
     def _work(self) -> None:
         while True:
             with self._changed:
-                waiting = [call for call in self._owed.values() if call.id not in self._busy]
-                now_s = self._clock()
-                due = sorted((call for call in waiting if call.due <= now_s), key=lambda call: call.due)
+                waiting = [call for call in self._owed.values() if call.id not in self._busy and self._has_room(call)]
+                wait_s = {call.id: self._wait_s(call) for call in waiting}
+                due = sorted((call for call in waiting if wait_s[call.id] <= 0), key=lambda call: call.due)
                 due = due[: _AT_ONCE - len(self._busy)]
                 if self._is_closed:
                     return
                 if not due:
-                    next_s = min((call.due - now_s for call in waiting), default=_MOST_LOOK_S)
-                    is_full = len(self._busy) >= _AT_ONCE
-                    self._changed.wait(_MOST_LOOK_S if is_full else min(_MOST_LOOK_S, max(0.01, next_s)))
+                    is_full = len(self._busy) >= _AT_ONCE  # whoever makes room tells of it
+                    next_s = _MOST_LOOK_S if is_full else min(wait_s.values(), default=_MOST_LOOK_S)
+                    self._changed.wait(min(_MOST_LOOK_S, max(0.01, next_s)))
                     continue
                 self._busy.update(call.id for call in due)
             for call in due:
                 self._pool.submit(self._send, call)
 
+    def _has_room(self, call: WebhookCall) -> bool:
+        return self._called_now[self._hosts.get(call.id, "")] < _AT_ONCE_A_HOST
+
+    def _wait_s(self, call: WebhookCall) -> float:
+        """Return the seconds until a call is due; none where the clock was set back, so that no wait is as long."""
+        wait_s = call.due - self._clock()
+        return 0.0 if wait_s > max(self._waits_s, default=0.0) + _SET_BACK_S else wait_s
+
     def _send(self, call: WebhookCall) -> None:
         try:
             after = self._tried(call)
+            if after is None:
+                return
             self._store.write(layout.service_webhook(call.id), to_json(record_of(after)))
         except Exception as error:  # noqa: BLE001  # one call's fault stays its own
             _LOG.warning("the webhook %s: %s", call.id, error)
@@ -190,16 +212,24 @@ class Webhooks:
             self._busy.discard(call.id)
             if after.is_over:
                 self._owed.pop(call.id, None)
+                self._hosts.pop(call.id, None)
             else:
                 self._owed[call.id] = after
             self._changed.notify_all()
 
-    def _tried(self, call: WebhookCall) -> WebhookCall:
+    def _tried(self, call: WebhookCall) -> WebhookCall | None:
+        """Return a call after a try; None where its receiver has as many calls as it may, and it waits on."""
         try:
             told = self._tell(call)
             if told is None:
                 return replace(call, is_over=True, problem="nobody is to be told any more")
-            status = self._called(call, told)
+            if not self._take_room(call, told.host):
+                return None
+            try:
+                status = self._called(call, told)
+            finally:
+                with self._changed:
+                    self._called_now -= Counter({told.host: 1})
         except TransientError as error:
             return self._later(call, error.happened)
         except InputError as error:
@@ -211,6 +241,16 @@ class Webhooks:
             problem = "" if status in _TAKEN else "whoever is called wants no calls any more"
             return replace(call, tries=call.tries + 1, is_over=True, problem=problem)
         return self._later(call, f"it was answered with {status}")
+
+    def _take_room(self, call: WebhookCall, host: str) -> bool:
+        with self._changed:
+            self._hosts[call.id] = host
+            if not self._has_room(call):
+                self._busy.discard(call.id)
+                self._changed.notify_all()
+                return False
+            self._called_now[host] += 1
+            return True
 
     def _called(self, call: WebhookCall, told: Told) -> int:
         headers = {

@@ -12,7 +12,7 @@ from typing import cast
 from lipwise_ray.errors import LipwiseError, ManifestError
 from lipwise_ray.pipeline.manifest.dub_rows import DUBBED
 from lipwise_ray.pipeline.manifest.formats import BROKEN, RawRow, read_csv, read_jsonl, with_new_columns
-from lipwise_ray.service.job_record import JobDraft, JsonObject
+from lipwise_ray.service.job_record import MOST_PRIORITY, JobDraft, JsonObject
 from lipwise_ray.service.studio.new_check import NewChecker
 from lipwise_ray.service.studio.new_form import DOOR, plain_name
 
@@ -101,8 +101,8 @@ def _draft(line: int, record: RawRow) -> tuple[str, JobDraft, list[LipwiseError]
     given = {name: value for name, value in record.items() if value not in (None, "")}
     row_id, output = str(given.pop("id", "")), str(given.pop("output", ""))
     priority = str(given.pop("priority", 0))
-    if not _WHOLE_NUMBER.fullmatch(priority):
-        got = f"{priority[:40]!r} is no whole number"
+    if not _WHOLE_NUMBER.fullmatch(priority) or abs(int(priority)) > MOST_PRIORITY:
+        got = f"{priority[:40]!r} is no whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}"
         problems.append(ManifestError("row_priority", 'column "priority"', got=got, do="Write one, such as 0 or 5"))
         priority = "0"
     name = row_id or f"line-{line}"

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from fastapi import Request
 from fastapi.responses import Response
 
-from lipwise_ray.service.gate import HAS_KEY
+from lipwise_ray.service.gate import HAS_KEY, own_path
 from lipwise_ray.service.studio.key_page import key_page
 from lipwise_ray.service.studio.shell import StudioShell
 from lipwise_ray.service.web_errors import RETRY_AFTER_S, STATUS_OF_CODE, Refusal
@@ -38,7 +38,7 @@ def refusal_page(request: Request, shell: StudioShell, refusal: Refusal) -> Resp
     """
     if refusal.status == STATUS_OF_CODE["unauthorised"]:
         query = f"?{request.url.query}" if request.url.query else ""
-        return key_page(request, shell, f"{request.url.path}{query}" if request.method == "GET" else "/")
+        return key_page(request, shell, f"{own_path(request.scope)}{query}" if request.method == "GET" else "/")
     messages = refusal.message if isinstance(refusal.message, list) else [refusal.message]
     if messages == [HTTPStatus.NOT_FOUND.phrase]:  # the web framework's own word, where no page has the address
         messages = [_NO_PAGE]
@@ -49,7 +49,7 @@ def refusal_page(request: Request, shell: StudioShell, refusal: Refusal) -> Resp
         "can_wait": refusal.status in RETRY_AFTER_S and request.method == "GET",
         "is_outside": request.scope.get("state", {}).get(HAS_KEY) is not True,
     }
-    steps = request.url.path.removeprefix(request.scope.get("root_path", "")).split("/")
+    steps = own_path(request.scope).split("/")
     answer = shell.page(request, "refusal.html.jinja", _SECTIONS.get(steps[1], "") if steps[1:] else "", values)
     answer.status_code = refusal.status
     return answer

@@ -28,6 +28,16 @@ _ANY = TypeAdapter[JsonValue](JsonValue)
 _REQUEST = TypeAdapter(GenerationRequest)
 
 
+class _FormParser(MultiPartParser):
+    """A parser that notes whether a form has its end: what comes after a cut would be missed, and by nobody."""
+
+    has_ended = False
+
+    def on_end(self) -> None:
+        """Note the boundary after which there is no more."""
+        self.has_ended = True
+
+
 @asynccontextmanager
 async def read_form(request: Request, assets: AssetStore, most_files: int = _MOST_FILES) -> AsyncGenerator[FormData]:
     """Read the fields and files of a form; files are on the disk where they are large, and gone at the end.
@@ -45,7 +55,7 @@ async def read_form(request: Request, assets: AssetStore, most_files: int = _MOS
         raise RequestError("bad_request", "the body", got=f"is no {FORM}", do="Send it as a form with files")
     stated = request.headers.get("content-length", "")
     assets.check_room(2 * int(stated) if stated.isdigit() else 0)  # files lie there twice while they are copied
-    parser = MultiPartParser(
+    parser = _FormParser(
         request.headers,
         request.stream(),
         max_files=most_files,
@@ -61,6 +71,8 @@ async def read_form(request: Request, assets: AssetStore, most_files: int = _MOS
             "body_too_large" if is_beyond else "bad_request", "the form", got=error.message.rstrip(".")
         ) from error
     try:
+        if not parser.has_ended:
+            raise RequestError("bad_request", "the form", got="is cut off: its last boundary is missing")
         yield form
     finally:
         await form.close()

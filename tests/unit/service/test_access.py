@@ -72,6 +72,22 @@ def test_own_pages_may_send(site: Site) -> None:
     assert answer.status_code == 200
 
 
+def test_pages_of_the_public_address_may_send(locked: Site) -> None:
+    """Proxies often ask by their own name of this machine: the page's is the one that was named at the start."""
+    headers = {"Host": "127.0.0.1:8765", "Sec-Fetch-Site": "same-origin", "x-api-key": locked.token}
+    for origin, status in (("https://dub.example.org", 200), ("https://evil.example", 403)):
+        asked = {"json": {"fileName": "a", "size": 5}, "headers": {**headers, "Origin": origin}}
+        assert locked.asked("POST", "/v2/assets/upload", **asked).status_code == status
+
+
+@pytest.mark.parametrize("asked", ["GET /healthz HTTP/1.0", "HEAD /healthz HTTP/1.0", "HEAD /readyz HTTP/1.0"])
+def test_probes_need_no_name(locked: Site, asked: str) -> None:
+    """Load balancers ask by HTTP/1.0 without Host, and by HEAD."""
+    with socket.create_connection(("127.0.0.1", locked.port), 5) as wire:
+        wire.sendall(f"{asked}\r\n\r\n".encode())
+        assert b" 200 OK\r\n" in wire.recv(1000)
+
+
 def test_links_on_other_pages_may_be_followed(site: Site) -> None:
     """Somebody who clicks a link to this server gets there, and no page gets to read it."""
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}

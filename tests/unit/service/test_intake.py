@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lipwise_ray.errors import InputError, LipwiseError, ManifestError, StateError, StorageError, TransientError
+from lipwise_ray.service import job_store
 from lipwise_ray.service.changes import Change, JobChanged
 from lipwise_ray.service.service import Service
 from lipwise_ray.state import layout, lease
@@ -49,6 +51,40 @@ def test_jobs_outlive_the_server(folder: Path, service: Service) -> None:
         assert fourth.number == 4
     finally:
         later.close()
+
+
+def test_a_job_that_the_next_server_could_not_read_is_refused(folder: Path, service: Service) -> None:
+    """A priority that is out of bounds, or a value nested too deeply, would lose the job with the next start."""
+    job = service.submit(draft(service.uploads))
+    with pytest.raises(InputError, match="from -1000000 to 1000000"):
+        service.prioritise(job.id, 1_000_001)
+    deep: list[Any] = []
+    for _ in range(40):
+        deep = [deep]
+    for about in ({"priority": -1_000_001}, {"asked": {"x": deep}}):
+        with pytest.raises(InputError, match="out of bounds"):
+            service.submit(draft(service.uploads, **about))
+        with pytest.raises(InputError, match="out of bounds"):
+            service.submit_many([("a", draft(service.uploads, **about))], door="test")
+    assert service.prioritise(job.id, -1_000_000).priority == -1_000_000
+    service.close()
+    later = Service.open(folder, quiet_settings(), works=False)
+    assert [one.id for one in later.jobs()] == [job.id]
+    later.close()
+
+
+def test_ids_are_in_order_though_the_clock_is_set_back(
+    folder: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that comes after a restart is the newest of the list."""
+    first = service.submit(draft(service.uploads))
+    service.close()
+    monkeypatch.setattr(job_store.time, "time_ns", lambda: 1_000_000_000_000_000_000)
+    later = Service.open(folder, quiet_settings(), works=False)
+    second = later.submit(draft(later.uploads))
+    assert [one.id for one in later.jobs()] == [second.id, first.id]
+    assert second.id > first.id
+    later.close()
 
 
 def test_jobs_are_found(service: Service) -> None:

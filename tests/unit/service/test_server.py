@@ -25,6 +25,7 @@ from lipwise_ray.service import app, gate
 from lipwise_ray.service.secret_files import secret_in
 from lipwise_ray.service.server import ListeningSocket, ServerRequest, serve
 from lipwise_ray.service.service import Service
+from lipwise_ray.service.studio.studio_door import studio_door
 from lipwise_ray.service.web_errors import PlainWords, status_of
 from lipwise_ray.storage.redact import redact
 from tests.support.service_site import clip, running
@@ -99,7 +100,9 @@ def test_the_web_process_loads_no_network() -> None:
     assert run.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("url", ["dub.example.org", "ftp://x", "https://a@b", "https://x?y", "http://["])
+@pytest.mark.parametrize(
+    "url", ["dub.example.org", "ftp://x", "https://a@b", "https://x?y", "http://[", "https://x/studio"]
+)
 def test_public_addresses_that_are_none(tmp_path: Path, url: str) -> None:
     """They are refused before the port is taken."""
     request = ServerRequest(folder=tmp_path / "s", host="127.0.0.1", port=0, public_url=url)
@@ -294,6 +297,33 @@ def test_errors_have_statuses() -> None:
     assert status_of(SettingsError("unknown_setting", "x")) == 422
     assert status_of(RequestError("unknown_asset", "x")) == 404
     assert status_of(StorageError("state_read", "x")) == 503
+
+
+@pytest.mark.parametrize("removed", ["", "/lip/wise"])
+@pytest.mark.parametrize("host", ["dub.example.org", "127.0.0.1"])
+def test_a_proxy_may_have_it_under_a_path(tmp_path: Path, host: str, removed: str) -> None:
+    """Pages, links and signatures hold whether the proxy passes the path on or not, and by whichever name it asks."""
+    public = "https://dub.example.org/lip/wise"
+    with running(tmp_path / "s", public_url=f"{public}/", doors=[studio_door()]) as site:
+        job = site.finished("a.mp4", CLIP)
+
+        def asked(method: str, address: str, **headers: str) -> requests.Response:
+            path = address.removeprefix("https://dub.example.org").removeprefix(removed)
+            return site.asked(method, path, headers={"Host": host, **headers}, allow_redirects=False)
+
+        page = asked("GET", "/lip/wise/queue", Accept="text/html")
+        assert page.status_code == 401
+        assert 'action="/lip/wise/studio/key"' in page.text
+        assert 'name="back" value="/queue"' in page.text
+        page = asked("GET", "/lip/wise/queue", **{"x-api-key": site.token})
+        places = re.findall(r'(?:href|src|action|hx-get|data-events)="(/[^"]*)"', page.text)
+        assert [place for place in places if not place.startswith("/lip/wise/")] == []
+        static = next(place for place in places if place.endswith("/queue.js"))
+        assert asked("GET", static).status_code == 200
+        link = site.door.links.to(f"/outputs/{job.id}/a.mp4")
+        assert link.startswith(f"{public}/outputs/")
+        assert asked("GET", link).content == CLIP
+        assert asked("GET", link.replace("signature=", "signature=0")).status_code == 403
 
 
 def test_bodies_that_stand_still_are_given_up() -> None:

@@ -294,6 +294,19 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
     assert (refused.value.code, status_of(refused.value)) == ("no_room", 507)
 
 
+def test_a_disk_that_fills_up_is_said(store: AssetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that, though the record beside the file cannot be written any more either."""
+
+    def refuse(key: str, data: bytes) -> None:
+        raise StorageError("state_write", key, got="cannot be written")
+
+    asset = store.announce("a", "", 50_000)
+    (store._folder / f"{asset.id}.part").symlink_to("/dev/full")
+    monkeypatch.setattr(store._store, "write", refuse)
+    with pytest.raises(StorageError, match="there is no room for it"), store.writing(asset.id, 0) as upload:
+        upload.write(bytes(50_000))
+
+
 def test_one_writes_at_a_time(store: AssetStore) -> None:
     """Two clients that send one file at once do not mix their bytes."""
     asset = store.announce("a", "", 10)

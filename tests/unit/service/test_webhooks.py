@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,9 +27,10 @@ from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.webhook_record import WebhookCall
 from lipwise_ray.service.webhooks import Told, Webhooks
-from lipwise_ray.state.store import Store, open_store
-from lipwise_ray.storage import posting
-from lipwise_ray.storage.posting import check_callable, post
+from lipwise_ray.state import layout
+from lipwise_ray.state.shapes import record_of
+from lipwise_ray.state.store import Store, open_store, to_json
+from lipwise_ray.storage.posting import post
 from tests.support.service_site import PlainDoor
 from tests.support.waiting import until
 
@@ -168,6 +169,38 @@ def test_one_dead_receiver_holds_no_other_up(store: Store, receiver: Receiver) -
         until(lambda: webhooks.owed == 1)
 
 
+def test_a_receiver_that_hangs_holds_no_other_up(store: Store, receiver: Receiver) -> None:
+    """However many calls it is owed, and whether they are new or of an earlier server."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hanging:
+        addresses = {"hangs": f"http://hook.test:{hanging.getsockname()[1]}/x", "works": receiver.url}
+
+        def tell(call: WebhookCall) -> Told:
+            return Told(addresses[call.job_id], b"{}")
+
+        for number in range(40):
+            call = WebhookCall(id=f"c{number}", job_id="hangs", created=1.0, due=1.0)
+            store.create(layout.service_webhook(call.id), to_json(record_of(call)))
+        webhooks = Webhooks(store, tell, SECRET, lambda *_: ["127.0.0.1"])
+        try:
+            for number in range(40, 80):
+                webhooks.owe(f"c{number}", "hangs")
+            webhooks.owe("good", "works")
+            receiver.wait(1)
+            assert webhooks.owed >= 80
+        finally:
+            hanging.close()
+            webhooks.close()
+
+
+def test_a_clock_that_is_set_back_holds_no_call_up(store: Store, receiver: Receiver) -> None:
+    """A call that would be due in a year, which no wait is, is made at once."""
+    call = WebhookCall(id="c1", job_id="j1", created=time.time(), due=time.time() + 365 * 86400.0, tries=1)
+    store.create(layout.service_webhook(call.id), to_json(record_of(call)))
+    with sending(store, receiver, 3600.0) as webhooks:
+        receiver.wait(1)
+        until(lambda: webhooks.owed == 0)
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -213,61 +246,6 @@ def test_a_redirection_is_not_followed(receiver: Receiver) -> None:
     assert post(receiver.url, b"{}", {}, receiver.resolve) == 302
     receiver.wait(1)  # it notes a call once it has answered
     assert len(receiver.calls) == 1
-
-
-def test_a_receiver_that_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that gives a letter now and then, too: a call has an end."""
-    monkeypatch.setattr(posting, "_CALL_S", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def trickle() -> None:
-            wire, _ = server.accept()
-            with wire:
-                try:
-                    while True:
-                        wire.sendall(b"H")
-                        time.sleep(0.05)
-                except OSError:
-                    return
-
-        threading.Thread(target=trickle, daemon=True).start()
-        with pytest.raises(StorageError, match="cannot be called"):
-            post(f"http://hook.test:{port}/", b"{}", {}, lambda *_: ["127.0.0.1"])
-
-
-def test_a_receiver_that_never_ends_its_greeting_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over https the handshake is part of the call, however slowly it goes on."""
-    monkeypatch.setattr(posting, "_CALL_S", 0.3)
-    is_over, has_ended = threading.Event(), threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def trickle() -> None:
-            wire, _ = server.accept()
-            with wire, suppress(OSError):
-                wire.sendall(b"\x16\x03\x03\x3f\xff")  # a record of 16 KB begins
-                for _ in range(200):
-                    wire.sendall(b"\x02")
-                    if is_over.wait(0.05):
-                        return
-                has_ended.set()
-
-        thread = threading.Thread(target=trickle, daemon=True)
-        thread.start()
-        with pytest.raises(StorageError, match="cannot be called"):
-            post(f"https://hook.test:{port}/", b"{}", {}, lambda *_: ["127.0.0.1"])
-        assert not has_ended.is_set()
-        is_over.set()
-        thread.join()
-
-
-def test_addresses_that_can_never_be_called() -> None:
-    """They are told when the job is asked for."""
-    check_callable("https://hook.test/x")
-    for address in ("hook.test", "http://", "http://a@b/", "javascript:alert(1)", "http://[x/"):
-        with pytest.raises(InputError):
-            check_callable(address)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 // The queue's list: progress in place, a fresh list where a job was added or has ended, and its keys.
 
+import { listen } from "./events.js";
 import { onKey } from "./studio.js";
 
 const list = document.getElementById("queue");
@@ -69,11 +70,12 @@ onKey("t", () => press("retry"));
 onKey("+", () => raise(1));
 onKey("-", () => raise(-1));
 
-const events = new EventSource(list.dataset.events);
-events.addEventListener("status", (event) => {
-  refresh();
-  if (JSON.parse(event.data).status === "failed" && !quarantine.querySelector("details[open]")) window.htmx.trigger(quarantine, "refresh");
+listen(list.dataset.events, {
+  status: (event) => {
+    refresh();
+    if (JSON.parse(event.data).status === "failed" && !quarantine.querySelector("details[open]")) window.htmx.trigger(quarantine, "refresh");
+  },
+  resync: refresh,
+  progress: (event) => show(JSON.parse(event.data)),
+  open: refresh,
 });
-events.addEventListener("resync", refresh);
-events.addEventListener("progress", (event) => show(JSON.parse(event.data)));
-events.addEventListener("open", refresh);

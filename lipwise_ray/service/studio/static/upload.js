@@ -4,6 +4,8 @@ import { reasonOf } from "./studio.js";
 
 const TRIES = 6;
 const PAUSE_MS = 1500;
+const BUSY = 409;
+const BUSY_MS = 90000; // a server may take a minute to see that the connection before is dead
 
 /** The address on this very site: behind a proxy the server may know another name of it. */
 const here = (address) => {
@@ -40,14 +42,17 @@ export async function send(file, at, onProgress, signal) {
   const { uploadUrl, url } = await announced.json();
   const address = here(uploadUrl);
   let start = 0;
+  let busyUntil = 0;
   for (let tries = 1; ; tries += 1) {
     const first = start;
     const headers = first ? { "Content-Range": `bytes ${first}-${file.size - 1}/${file.size}` } : {};
     const { status, text } = await put(address, file.slice(first), headers, (sent) => onProgress((first + sent) / file.size), signal);
     if (status >= 200 && status < 300) break;
-    if (status && status < 500 && status !== 409) throw new Error(await reasonOf(new Response(text, { status })));
-    if (tries === TRIES) throw new Error("The upload was cut off again and again. Choose the file once more.");
-    await pause(PAUSE_MS * tries);
+    if (status && status < 500 && status !== BUSY) throw new Error(await reasonOf(new Response(text, { status })));
+    if (status === BUSY && Date.now() < (busyUntil ||= Date.now() + BUSY_MS)) tries -= 1;
+    else if (tries === TRIES && text) throw new Error(await reasonOf(new Response(text, { status }))); // as that its disk is full
+    else if (tries === TRIES) throw new Error("The upload was cut off again and again. Choose the file once more.");
+    await pause(PAUSE_MS * Math.max(tries, 1));
     const arrived = await fetch(address, { signal }).catch(() => null);
     if (arrived?.ok) start = (await arrived.json()).received;
     if (start === file.size) break;

@@ -53,6 +53,7 @@ def test_jobs_are_cancelled_retried_and_moved_up_without_a_script(site: Site) ->
     moved = site.asked("POST", f"{at}/priority", data={"priority": 7, "back": "row"}, allow_redirects=False)
     assert (moved.status_code, moved.headers["location"]) == (303, f"/rows/{job.id}")
     assert site.asked("POST", f"{at}/priority", data={"priority": "much"}).status_code == 422
+    assert site.asked("POST", f"{at}/priority", data={"priority": 5_000_000}).status_code == 422
     assert site.service.job(job.id).priority == 7
     gone = site.asked("POST", f"{at}/cancel", allow_redirects=False)
     assert (gone.status_code, gone.headers["location"]) == (303, "/queue")

@@ -89,3 +89,14 @@ def test_boxes_with_two_videos_are_the_clients_fault(server: Served) -> None:
     told = _asked(server, "POST", "/v2/generate", json={"model": "fast", "input": inputs, "options": options})
     assert "has 2 videos or images" in str(told.json()["message"])
     assert (told.status_code, told.json()["errorCode"]) == (422, "invalid_request")
+
+
+def test_a_form_without_its_end_is_refused(server: Served) -> None:
+    """What was cut off would be missed, as the option here, and the job be another one."""
+    fields = [f'--B\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n' for name in ("model", "options")]
+    body = f'{fields[0]}fast\r\n{fields[1]}{{"sync_mode": "cut_off"}}'
+    kind = {**KEY, "Content-Type": "multipart/form-data; boundary=B"}
+    for end, message in (("", "its last boundary is missing"), ("\r\n--B--\r\n", "has no input")):
+        told = requests.post(f"{server.url}/v2/generate", data=(body + end).encode(), headers=kind, timeout=20)
+        assert (told.status_code, told.json()["errorCode"]) == (400, "bad_request")
+        assert message in told.json()["message"]
