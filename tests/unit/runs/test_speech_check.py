@@ -48,7 +48,7 @@ def test_voices_that_are_missing_are_named(tmp_path: Path) -> None:
     found = _findings(tmp_path, rows, 'tts.engine="espeak"')
     assert [line.partition(" ")[0] for line in found] == ["tts_voice", "tts_voice", "bad_cues"]
     assert "line 3 (id=r1): tts: 'zz' is not one of its voices (espeak-ng)" in found[0]
-    assert "'es+nope' is no voice" in found[1]
+    assert "'es+nope' is not one of its voices" in found[1]
     assert "d.srt, line 2: cue 1 has no text" in found[2]
 
 
