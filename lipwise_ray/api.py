@@ -68,7 +68,7 @@ def submit(
         manifest: A .csv, .xlsx, .jsonl or .parquet file.
         out: Folder or prefix for outputs; without it `paths.out`, or ``out`` beside the manifest.
         state: Where progress is kept; without it `paths.state`, or ``OUT.state``.
-        settings: What `load_settings` returned, or settings made in code; the defaults without.
+        settings: What `load_settings` returned, or settings made in code; None for the defaults.
         engine: ``ray`` for workers on this machine or a cluster (`engine.address`), ``inline`` for this process;
             without it what the settings say.
         models: Folder of pulled checkpoints, where `paths.models` names none; without it

@@ -212,4 +212,4 @@ def _texts(node: ast.expr, constants: dict[str, ast.expr], where: str) -> Iterat
         case ast.Attribute() | ast.Starred():
             return
         case _:
-            raise ValueError(f"{where}: {ast.unparse(node)} is no code: one is written where it is raised")
+            raise ValueError(f"{where}: {ast.unparse(node)} is not a code: one is written where it is raised")

@@ -88,7 +88,7 @@ def meter_for(settings: EngineSettings, state_address: str, rows: int, night: Ni
         settings: Where they go.
         state_address: Where the run's lease is: its state, or its shard of it.
         rows: How many rows the run has.
-        night: The night that the run is part of; None for none.
+        night: The night that the run is part of, or None.
 
     Raises:
         SettingsError: The file cannot be written to.

@@ -46,7 +46,7 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool, address
         folder: Where it was run.
         state: The state, as whoever asks named it.
         trust: It may choose what is trusted too.
-        address: The Ray that is asked for; the request's own without.
+        address: The Ray that is asked for; None for the request's own.
 
     Raises:
         StateError: It chooses that and may not, or its folder is gone, or its cluster is not named.

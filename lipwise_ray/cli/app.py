@@ -83,7 +83,7 @@ def top(
         bool, typer.Option("-v", "--verbose", help="Log rows, notes and attempts on standard error: --log-level info.")
     ] = False,
     log_level: Annotated[
-        LogLevel | None, typer.Option("--log-level", help="Log from this level on; nothing is logged without.")
+        LogLevel | None, typer.Option("--log-level", help="Log from this level on. Default: nothing is logged.")
     ] = None,
 ) -> None:
     """Hold the options of all commands."""

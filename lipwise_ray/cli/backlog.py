@@ -59,7 +59,7 @@ def run(
         str | None,
         typer.Option("--from", help="When the window opens: a night that comes before is refused.", metavar="HH:MM"),
     ] = None,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="How many nights' reports stay.")] = 30,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Nights whose reports are kept.")] = 30,
     notify: Annotated[
         str | None, typer.Option("--notify", help="A command that gets the night's record (JSON) to read.")
     ] = None,
@@ -73,7 +73,7 @@ def run(
         ),
     ] = None,
     notify_on: Annotated[
-        NotifyOn, typer.Option("--notify-on", help="Tell of every night, or only of those that are no good ones.")
+        NotifyOn, typer.Option("--notify-on", help="Report every night, or only those that did not go well.")
     ] = NotifyOn.ALWAYS,
     prices: setup.Prices = None,
     exit_zero: Annotated[
@@ -102,7 +102,7 @@ def run(
     from lipwise_ray.cli.progress import show
 
     if webhook and not webhook.startswith(("https://", "http://")):
-        happened = "no address of http or https"  # which it is instead may be a secret
+        happened = "not an http or https address"  # which it is instead may be a secret
         raise SettingsError("bad_webhook", "--webhook or LIPWISE_WEBHOOK", got=happened)
 
     def tell(night: NightRecord) -> None:
@@ -147,7 +147,7 @@ def status(
     backlog: Backlog,
     *,
     state: setup.State = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a manifest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per manifest.")] = False,
 ) -> None:
     """Show the manifests of a backlog: waiting, left with rows to do, done, or refused and why."""
     from lipwise_ray.runs.nightly import dropped

@@ -24,7 +24,9 @@ def validate(
     out: setup.Out = None,
     state: setup.State = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not open the inputs.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a problem, and one at the end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object per problem, and one at the end.")
+    ] = False,
 ) -> None:
     """Check a manifest, its settings, inputs and checkpoints; list every problem of every row at once."""
     from lipwise_ray.errors import LipwiseError
@@ -93,7 +95,7 @@ def plan(
     out: setup.Out = None,
     state: Annotated[str | None, typer.Option("--state", help="Take speeds from the runs kept there.")] = None,
     prices: setup.Prices = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per row.")] = False,
 ) -> None:
     """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
     from lipwise_ray.errors import InputError, LipwiseError, StorageError

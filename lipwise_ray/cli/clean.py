@@ -26,7 +26,7 @@ def clean(
     older: Annotated[
         str | None,
         typer.Option(
-            "--older", help="Age of files from which on: hours, days or weeks, as 12h, 30d, 8w.", metavar="AGE"
+            "--older", help="Least age of what is removed, in hours, days or weeks: 12h, 30d, 8w.", metavar="AGE"
         ),
     ] = None,
     keep_days: Annotated[
@@ -43,8 +43,8 @@ def clean(
         bool,
         typer.Option("--unfinished", help="Jobs without a result too: their finished chunks would be rendered again."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, and tell what would be.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line a kind.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be removed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line per kind.")] = False,
 ) -> None:
     """Remove old scans, sounds, reports and what led to finished videos; that they are done stays known."""
     from lipwise_ray.state import cleaning
@@ -97,7 +97,7 @@ def _seconds(age: str) -> int:
     found = _AGE.fullmatch(age)
     if found is None:
         raise SettingsError(
-            "bad_age", "--older", got=f"{age[:40]!r} is no age", do="Write hours, days or weeks: 12h, 30d, 8w"
+            "bad_age", "--older", got=f"{age[:40]!r} is not an age", do="Write hours, days or weeks: 12h, 30d, 8w"
         )
     return int(found[1]) * _SECONDS[found[2]]
 

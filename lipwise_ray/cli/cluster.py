@@ -86,7 +86,9 @@ def logs(
     name: Annotated[str, typer.Argument(help="The run's id, as `submit` printed it.", metavar="ID")],
     *,
     address: Annotated[str, typer.Option("--address", help="The cluster's dashboard.", metavar="http://HOST:8265")],
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run ends; end with its exit code.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Follow until the run ends, and end with its exit code.")
+    ] = False,
 ) -> None:
     """Show what a run on a cluster has printed."""
     from lipwise_ray.runs.sending import connect
@@ -210,4 +212,4 @@ def _of_the_nodes(
     checks = [json.loads(line) for line in lines if line.startswith('{"good": ')]
     yield from ((bool(one["good"]), str(one["name"]), str(one["text"])) for one in checks)
     if not checks:
-        yield False, "nodes", f"told nothing of what they found: {' / '.join(lines[-2:]) or 'no output'}"
+        yield False, "nodes", f"reported nothing of what they found: {' / '.join(lines[-2:]) or 'no output'}"

@@ -28,9 +28,9 @@ def top() -> None:
 @app.command()
 def init(
     cloud: Annotated[ClusterHome, typer.Argument(help="aws or gcp for Ray's cluster launcher, k8s for KubeRay.")],
-    folder: Annotated[Path, typer.Argument(help="Where to.")] = Path("cluster"),
+    folder: Annotated[Path, typer.Argument(help="Folder to write them to.")] = Path("cluster"),
     *,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there and differ.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there and differ.")] = False,
 ) -> None:
     """Write the files of a cluster, and say what comes next. Nothing that is there is written over."""
     written = write_cluster_files(cloud, folder, force=force)

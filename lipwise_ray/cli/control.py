@@ -89,7 +89,7 @@ def cancel(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A row's id or a job's; the whole run without it.", metavar="[ROW]", autocompletion=state_rows
+            help="A row's id or a job's. Default: the whole run.", metavar="[ROW]", autocompletion=state_rows
         ),
     ] = None,
     *,
@@ -109,7 +109,7 @@ def cancel(
         return
     must_be_state(state)
     if name is not None and not ROW_ID.match(name):
-        raise SettingsError("bad_usage", "cancel", got=f"{name[:140]!r} is no row's id", do="See the manifest")
+        raise SettingsError("bad_usage", "cancel", got=f"{name[:140]!r} is not the id of a row", do="See the manifest")
     store = open_store(state)
     at_work = holders(store)
     if not at_work:

@@ -38,7 +38,7 @@ def demo(
     address: setup.Address = None,
     state: setup.State = None,
     assignments: setup.Set = None,
-    as_json: Annotated[bool, typer.Option("--json", help="With --smoke: print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --smoke: print one JSON object per line.")] = False,
     _sent_to: Annotated[str | None, typer.Option("--sent-to", hidden=True)] = None,
 ) -> None:
     """Dub the bundled clips of drawn presenters, and print how far the audio is off the lips before and after.

@@ -39,7 +39,7 @@ def doctor(
     quick: Annotated[
         bool, typer.Option("--quick", help="Only what is installed, GPU and disk: for the health of a container.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Show whether this machine, or a cluster, can do what a job needs: one line each, with what to do.
 

@@ -71,10 +71,13 @@ def dub(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object an event; the last is done, failed or stopped.")
+        bool, typer.Option("--json", help="Print a JSON object per event; the last is done, failed or stopped.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read a finished output again: one that is not what was published is made.")
+        bool,
+        typer.Option(
+            "--verify", help="Read a finished output again: one that is not what was published is made again."
+        ),
     ] = False,
 ) -> None:
     """Dub one video: VIDEO AUDIO OUT, or VIDEO OUT --text TEXT. Run it again to go on after a stop or a failure."""
@@ -141,7 +144,7 @@ def _seconds(text: str | None, option: str) -> float | None:
     seconds = seconds_in(text)
     if seconds is None:
         do = "Write seconds or h:mm:ss, at least 0"
-        raise SettingsError("bad_value", option, got=f"{text!r} is no time", do=do)
+        raise SettingsError("bad_value", option, got=f"{text!r} is not a time", do=do)
     return seconds
 
 

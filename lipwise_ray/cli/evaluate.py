@@ -64,7 +64,7 @@ def videos(
     address: setup.Address = None,
     workers: setup.Workers = None,
     fail_above: setup.FailAbove = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a video instead of text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per video instead of text.")] = False,
 ) -> None:
     """Score finished videos, whoever made them: LSE-D, LSE-C, offset; with a reference PSNR, SSIM, FID and more.
 
@@ -120,7 +120,7 @@ def sweep(
     address: setup.Address = None,
     workers: setup.Workers = None,
     fail_above: setup.FailAbove = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per row instead of text.")] = False,
 ) -> None:
     """Dub a manifest with several lip models, and put them side by side: figures, intervals, samples, terms.
 
@@ -153,7 +153,7 @@ def compare(
     a: Annotated[str, typer.Argument(help="A state: a folder or an address.", metavar="STATE_A")],
     b: Annotated[str, typer.Argument(help="Another, or the same with other runs.", metavar="STATE_B")],
     *,
-    run_a: Annotated[str | None, typer.Option("--run-a", help="A run of the first; its latest without it.")] = None,
+    run_a: Annotated[str | None, typer.Option("--run-a", help="A run of the first. Default: its latest.")] = None,
     run_b: Annotated[str | None, typer.Option("--run-b", help="A run of the second.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for rows.csv, summary.csv and a plot.")] = None,
 ) -> None:

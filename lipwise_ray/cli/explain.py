@@ -22,13 +22,13 @@ def explain(
     code: Annotated[
         str | None,
         typer.Argument(
-            help="An error code, such as no_audio, or an exit code, such as 3. All error codes without.",
+            help="An error code, such as no_audio, or an exit code, such as 3. Default: all error codes.",
             metavar="[CODE]",
             autocompletion=codes,
         ),
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a code.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per code.")] = False,
 ) -> None:
     """Explain an error code or an exit code: what happened, whose fault it is, and what to do."""
     from lipwise_ray.explanation import exit_of, explanation_of, explanations

@@ -29,7 +29,7 @@ def inspect(
     watermark: Annotated[
         Path | None, typer.Option("--watermark", help="File of AudioSeal's detector: finds a mark that is not heard.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for inspect.json and images of the faces.")] = None,
 ) -> None:
     """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""

@@ -25,10 +25,10 @@ def submit(
     address: setup.Address = None,
     workers: setup.Workers = None,
     fail_above: setup.FailAbove = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per row instead of text.")] = False,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Read finished outputs again: what is not what was published is made again."),
+        typer.Option("--verify", help="Read finished outputs again: one that is not what was published is made again."),
     ] = False,
     shard: Annotated[
         str | None,

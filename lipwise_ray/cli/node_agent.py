@@ -21,14 +21,16 @@ class _Cloud(StrEnum):
 def node_agent(
     *,
     address: Annotated[str, typer.Option("--address", help="HOST:PORT of the cluster's head.")],
-    cloud: Annotated[_Cloud, typer.Option("--cloud", help="Whose notices are watched; auto finds out.")] = _Cloud.auto,
+    cloud: Annotated[
+        _Cloud, typer.Option("--cloud", help="The cloud whose notices are watched; auto finds out which.")
+    ] = _Cloud.auto,
     metadata: Annotated[
         str | None, typer.Option("--metadata", help="Another address of the metadata service.", metavar="URL")
     ] = None,
     node_id: Annotated[
-        str | None, typer.Option("--node-id", help="The node to drain; this machine's without it.", metavar="ID")
+        str | None, typer.Option("--node-id", help="The node to drain. Default: this machine's.", metavar="ID")
     ] = None,
-    every: Annotated[float, typer.Option("--every", min=0.1, max=60, help="Seconds between two looks.")] = 5.0,
+    every: Annotated[float, typer.Option("--every", min=0.1, max=60, help="Seconds between two checks.")] = 5.0,
 ) -> None:
     """Watch for the notice that this machine is taken back, and for SIGTERM, and drain its Ray node in time."""
     from lipwise_ray.backends.ray.node_agent import DrainedNode, cloud_of, watch

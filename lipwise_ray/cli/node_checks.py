@@ -94,7 +94,7 @@ class Probe:
             return (
                 False,
                 "place",
-                f"{name}: is no folder that this node shares with the driver. Mount it, or use a bucket",
+                f"{name}: is not a folder that this node shares with the driver. Mount it, or use a bucket",
             )
         mine = f"{self._key}/{secrets.token_hex(8)}"
         try:

@@ -63,7 +63,7 @@ def prepare(
     val_share: Annotated[
         float, typer.Option("--val-share", min=0.01, max=0.5, help="Where there are no lists.")
     ] = 0.05,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="0 for one a core, or one a GPU.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="0 for one per core, or one per GPU.")] = 0,
     address: Annotated[
         str, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")
     ] = "local",
@@ -125,7 +125,7 @@ def _pads(
         top, bottom, left, right = (int(part) for part in (pads or "0,0,0,0").split(","))
     except ValueError as error:
         do = "Write four whole numbers: top,bottom,left,right"
-        raise SettingsError("bad_value", "--pads", got=f"{pads!r} are no pads", do=do) from error
+        raise SettingsError("bad_value", "--pads", got=f"{pads!r} are not pads", do=do) from error
     pixels = (top, bottom, left, right)
     if shares is None:
         return pixels, settings.faces.pads_share if pads is None else (0.0, 0.0, 0.0, 0.0)
@@ -133,10 +133,10 @@ def _pads(
         above, below, before, behind = (float(part) for part in shares.split(","))
     except ValueError as error:
         do = "Write four numbers such as 0,0.08,0,0: top,bottom,left,right"
-        raise SettingsError("bad_value", "--pads-share", got=f"{shares!r} are no pads", do=do) from error
+        raise SettingsError("bad_value", "--pads-share", got=f"{shares!r} are not pads", do=do) from error
     if not all(-_MOST_INWARDS <= share <= _MOST_OUTWARDS for share in (above, below, before, behind)):
         must = f"each must lie between {-_MOST_INWARDS:g} and {_MOST_OUTWARDS:g}"
-        raise SettingsError("bad_value", "--pads-share", must=must, got=f"{shares!r} are no shares of a face")
+        raise SettingsError("bad_value", "--pads-share", must=must, got=f"{shares!r} are not fractions of a face")
     return pixels, (above, below, before, behind)
 
 

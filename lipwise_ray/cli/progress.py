@@ -70,7 +70,7 @@ class Display:
     """Shows the events of runs as plain lines on standard error, and rows as JSON on standard output where asked for.
 
     Args:
-        as_json: Print a JSON object a row on standard output.
+        as_json: Print a JSON object per row on standard output.
         done: The verb for frames, such as ``rendered``, in lines for people.
     """
 

@@ -20,14 +20,12 @@ def serve(
     ),
     *,
     host: Annotated[
-        str, typer.Option("--host", help="Where to listen. Others than this machine's own need the token.")
+        str, typer.Option("--host", help="Address to listen on. Any but this machine's own needs the token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 for any that is free.")] = _PORT,
     public_url: Annotated[
         str | None,
-        typer.Option(
-            "--public-url", help="Address by which a proxy in front of it is asked; the token is needed then."
-        ),
+        typer.Option("--public-url", help="Address of a proxy in front of it; the token is needed then."),
     ] = None,
     job: setup.Job = None,
     assignments: setup.Set = None,

@@ -21,13 +21,13 @@ _WIDTH = 110
 def settings(
     name: Annotated[
         str | None,
-        typer.Argument(help="A key or a section: detect.stride, encode.audio. All without.", metavar="[SECTION.KEY]"),
+        typer.Argument(help="A key or a section: detect.stride, encode.audio. Default: all.", metavar="[SECTION.KEY]"),
     ] = None,
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,
     preset: setup.Preset = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a key.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per key.")] = False,
 ) -> None:
     """Show settings: value, the layer that has set it (preset, job file, --set), default, and what each does."""
     from lipwise_ray.settings.effective import effective_settings, named

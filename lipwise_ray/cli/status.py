@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def status(
     state: Annotated[
         str | None,
-        typer.Argument(help="The state: a folder or an address. With --address: a run's id; all without it."),
+        typer.Argument(help="The state: a folder or an address. With --address: a run's id. Default: all."),
     ] = None,
     *,
     address: cluster.Dashboard = None,
@@ -108,10 +108,13 @@ def report(
 
 
 def must_be_state(state: str) -> None:
-    """Refuse a place that no run was ever begun in, and a state of a newer program.
+    """Refuse a place in which no run was ever started, and the state of a newer program.
+
+    Args:
+        state: A folder or a prefix.
 
     Raises:
-        StateError: It is one.
+        StateError: It is one of these.
     """
     from lipwise_ray.state import layout
     from lipwise_ray.state.format import check_format

@@ -21,7 +21,7 @@ app = typer.Typer(help="Make presenters that talk, corpora of them, and test cli
 Target = Annotated[Path, typer.Argument(help="The file to write; its ending chooses the container.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Chooses face, room, voice and words.")]
 Language = Annotated[str | None, typer.Option("--language", help="en-us, es, ko, ar, de or fr.")]
-Text = Annotated[str | None, typer.Option("--text", help="What is said; made up without it.")]
+Text = Annotated[str | None, typer.Option("--text", help="What is said. Default: made up.")]
 Seconds = Annotated[float, typer.Option("--seconds", min=0.04, max=3600, help="Length, at least.")]
 
 
@@ -89,13 +89,13 @@ def _said(seed: int, language: str | None, text: str | None, seconds: float):  #
         return draw_speech(rng, voice, seconds)
     said = speak(text, voice)
     if not any(phoneme.ipa for phoneme in said.phonemes):
-        raise SettingsError("bad_value", "--text", got=f"{text!r} cannot be said")
+        raise SettingsError("bad_value", "--text", got=f"{text!r} cannot be spoken")
     return with_silence(said, 0.2, 0.2)
 
 
 @app.command("corpus")
 def corpus(
-    out: Annotated[Path, typer.Argument(help="Folder of the corpus; one that is there goes on.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the corpus; one that is there is continued.")],
     *,
     clips: Annotated[int, typer.Option("--clips", min=1, max=1_000_000)] = 100,
     seed: Seed = 0,
@@ -106,17 +106,17 @@ def corpus(
     takes: Annotated[
         int,
         typer.Option(
-            "--takes", min=1, max=9, help="Film each talking clip so often: the same movements, another speech."
+            "--takes", min=1, max=9, help="Film each talking clip this often: the same movements, another speech."
         ),
     ] = 1,
     side: Annotated[
-        int, typer.Option("--side", min=0, max=1080, help="Side of the square pictures of talking; 0 for many sizes.")
+        int, typer.Option("--side", min=0, max=1080, help="Side of the square frames of talking; 0 for many sizes.")
     ] = 0,
     held_out: Annotated[
         bool,
         typer.Option("--held-out", help="Presenters, voices, sentences and a language that are kept from training."),
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 for one a core.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 for one per core.")] = 0,
 ) -> None:
     """Write a corpus to train on."""
     import os

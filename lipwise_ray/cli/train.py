@@ -26,7 +26,7 @@ app.command("prepare")(prepare)
 Data = Annotated[
     Path, typer.Argument(help="A prepared data set; for the detector a corpus of scenes, for visemes of speech.")
 ]
-Run = Annotated[Path, typer.Argument(help="Folder of the run; one that is there goes on.")]
+Run = Annotated[Path, typer.Argument(help="Folder of the run; one that is there is continued.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="KEY=VALUE")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="More than one trains by Ray Train.")]
 Address = Annotated[str, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")]
@@ -189,7 +189,7 @@ def export(
     blend: Annotated[
         Path | None, typer.Option("--blend", help="Mix with another checkpoint of the same line of runs.")
     ] = None,
-    share: Annotated[float, typer.Option("--share", min=0, max=1, help="The other's share.")] = 0.5,
+    share: Annotated[float, typer.Option("--share", min=0, max=1, help="The other's weight.")] = 0.5,
     disc: Annotated[bool, typer.Option("--disc", help="Write the discriminator beside the generator.")] = False,
     optimizer: Annotated[
         bool, typer.Option("--optimizer", help="The optimiser's state too, to train on with the original's scripts.")

@@ -34,7 +34,7 @@ def verify(
         Path | None,
         typer.Option("--trust", help="Certificates that you trust: a file signed by others fails.", metavar="FILE.pem"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
     """Show who made files, when, of what and with which models (C2PA), and whether they were changed since.
 

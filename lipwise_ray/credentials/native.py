@@ -84,7 +84,7 @@ def read_credentials(
     Args:
         file: The file.
         side_car: File with its credentials; None where they lie in the file.
-        trust: Certificates (PEM) that are trusted; None for none.
+        trust: Certificates (PEM) that are trusted, or None.
         kind: Its media type; empty where its name's ending tells.
     """
     request = ReadRequest(

@@ -126,7 +126,7 @@ def _checked(signature: bytes, data: bytes, public: object, algorithm: str) -> b
             assert isinstance(public, ed25519.Ed25519PublicKey)
             public.verify(signature, data)
     except (InvalidSignature, ValueError) as error:
-        got = f"{len(signature)} bytes that are no {algorithm} signature by the certificate's key"
+        got = f"{len(signature)} bytes that are not a valid {algorithm} signature by the certificate's key"
         raise NotSignedError(f"what signs gave {got}") from error
     return signature
 

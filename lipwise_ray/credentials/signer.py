@@ -92,7 +92,7 @@ def signer_of(marking: MarkingSettings) -> Signer:
         raise SettingsError(
             "signing_key",
             "marking.sign_command",
-            got=f"{marking.sign_command[0]} is no program that can be run on this machine",
+            got=f"{marking.sign_command[0]} is not a program that can be run on this machine",
             do="Check the path, and that the file may be executed",
         )
     return signer
@@ -150,7 +150,7 @@ def _self_made_folder(marking: MarkingSettings) -> Path:
     except RuntimeError as error:
         raise _homeless(str(error)) from error
     if not root.is_absolute() and not marking.folder:
-        raise _homeless(f"{root} is no whole path")
+        raise _homeless(f"{root} is not an absolute path")
     return root / "content-credentials"
 
 

@@ -268,7 +268,7 @@ def _unreadable(path: Path) -> str:
     if path.is_dir():
         return "it is a folder"
     if path.exists() and not path.is_file():  # whoever opened a named pipe would wait for somebody to write to it
-        return "it is no file"
+        return "it is not a file"
     try:
         with path.open("rb") as file:
             return "" if file.read(1) else "it is empty"

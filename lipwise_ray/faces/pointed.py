@@ -53,7 +53,7 @@ def person_at(people: People, tracks: Tracks, frame: int, point: tuple[int, int]
     if not is_hit.any():
         shown = ", ".join(f"{left:.0f},{top:.0f} to {right:.0f},{bottom:.0f}" for left, top, right, bottom in box[:5])
         got = f"no face holds the point; faces of that frame, left,top to right,bottom: {shown or 'none'}"
-        raise FaceError("nobody_there", where, got=got, do="Take a point of the face, in pixels of the shown frame")
+        raise FaceError("nobody_there", where, got=got, do="Give a point on the face, in pixels of the shown frame")
     off = np.linalg.norm((box[:, :2] + box[:, 2:]) / 2 - place, axis=1)
     nearest = int(rows[np.argmin(np.where(is_hit, off, np.inf))])
     return sorted(persons[int(tracks.track[nearest])].tracks)

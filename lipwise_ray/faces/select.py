@@ -166,7 +166,7 @@ def parse_selection_rule(text: str) -> SelectionRule:
     raise FaceError(
         "bad_faces",
         "faces",
-        got=f"{text[:100]!r} is no rule for choosing faces",
+        got=f"{text[:100]!r} is not a rule for choosing faces",
         must=f"one is {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N, at:FRAME,X,Y or box:top,bottom,left,right",
         do="lipwise-ray inspect FILE lists the people of a video",
     )

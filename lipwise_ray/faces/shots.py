@@ -23,7 +23,14 @@ shows one of the two instead. So it is off by less than this share of the differ
 """
 
 AROUND_FRAMES = 4
-_SPIKE, _STILL, _MOST_OTHERS = 2.5, 1.0, 0.75
+"""Frames before and after by whose changes a jump cut is told."""
+
+_SPIKE, _STILL = 2.5, 1.0
+"""A cut within a shot shows as a change of the image that is so many times that of the frames around it, and more than
+the noise of a still image.
+"""
+
+_MOST_OTHERS = 0.75
 
 
 def tiny_image(image_bgr: U8Array) -> U8Array:
@@ -105,3 +112,13 @@ def jump_cuts(change: F32Array, start: int, stop: int) -> int:
     """
     around = change[max(0, start - 1 - AROUND_FRAMES) : stop + AROUND_FRAMES]
     return int((change[start:stop] > _SPIKE * np.quantile(around, _MOST_OTHERS) + _STILL).sum())
+
+
+def is_spike(around: F32Array, between: F32Array) -> bool:
+    """Tell whether the image changes at once between two frames, and not around them.
+
+    Args:
+        around: Changes of all frames from `AROUND_FRAMES` before the two to as many after, shape (N,).
+        between: Those of the frames after the first of the two, up to the second.
+    """
+    return bool(between.max() > _SPIKE * np.median(around) + _STILL)

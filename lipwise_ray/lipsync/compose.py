@@ -95,19 +95,17 @@ def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspec
     return jaw_mask(typical_lower_face(landmarks, aspect), crop_to_shown, size_px, trust=0.0)
 
 
-def widest_lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspect: float = 1.0) -> F32Array:
+def widest_lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int) -> F32Array:
     """Return the mask of a lower face whose jaw moves and hangs as low as it can, shape (size_px, size_px) in [0, 1].
 
     Args:
-        landmarks: Shape (5, 2), in the shown frame.
+        landmarks: Shape (5, 2), in a frame of square pixels.
         crop_to_shown: Shape (2, 3).
         size_px: Side of the crop.
-        aspect: Width of a shown pixel over its height.
     """
-    square = np.array([aspect, 1.0])
-    (seen,) = views((landmarks * square)[None])
-    lower = LOWEST * jaw_shares()[:, None] * seen[:, 1] / square
-    points = np.asarray(typical_lower_face(landmarks, aspect) + lower, np.float32)
+    (seen,) = views(landmarks[None].astype(np.float64))
+    lower = LOWEST * jaw_shares()[:, None] * seen[:, 1]
+    points = np.asarray(typical_lower_face(landmarks) + lower, np.float32)
     return jaw_mask(points, crop_to_shown, size_px, trust=0.0, moved=1.0)
 
 

@@ -68,7 +68,7 @@ def with_grain(fresh: Tensor, opacity: Tensor, windows: Windows, peak: float, gr
         opacity: Of the new ones, the same.
         windows: Their sizes and places.
         peak: The largest sample value.
-        grains: Grain of each window; None for none.
+        grains: Grain of each window, or None.
     """
     rules, device = grain_rules(), fresh.device
     wanted = torch.tensor([float("nan") if one is None else one.noise for one in grains], dtype=torch.float64).to(

@@ -28,6 +28,6 @@ def check_finite(faces: Tensor, dtype: torch.dtype, weights: Path) -> None:
         raise WeightsError(
             "faces_not_finite",
             str(weights),
-            got=f"draws faces that are no numbers in {name}",
-            do='Set lipsync.precision = "float32", or "bfloat16"; if they still are, download the file again',
+            got=f"draws faces of values that are not finite in {name}",
+            do='Set lipsync.precision = "float32", or "bfloat16"; if some still are not, download the file again',
         )

@@ -106,5 +106,5 @@ def _no_occluder(weights: Path, got: str) -> WeightsError:
         str(weights),
         got=got,
         must="one of XSeg's layout is needed, N x S x S x 3 numbers to N x S x S x 1",
-        do="Take one of the registry: `lipwise-ray models pull xseg_1`",
+        do="Use one of the registry: `lipwise-ray models pull xseg_1`",
     )

@@ -209,5 +209,5 @@ def _not_lips(weights: Path, got: str) -> WeightsError:
         got=got,
         must="a lip-sync network takes float32: wav2lip N x 1 x 80 x 16 and N x 6 x S x S; edtalk 1 x 1 x 80 x 16, "
         "1 x 3 x S x S and 1",
-        do="Take one of the registry: `lipwise-ray models list`",
+        do="Use one of the registry: `lipwise-ray models list`",
     )

@@ -230,7 +230,6 @@ class ModelFaces:
         device: ``cpu`` or ``cuda``.
         precision: Number format.
         batch_faces: Faces a call.
-        where: The setting of the number format, for errors.
         size_px: Side of its images; that of its purpose without one.
         bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
 
@@ -245,11 +244,10 @@ class ModelFaces:
         device: str,
         precision: Precision,
         batch_faces: int,
-        where: str = "restore.precision",
         size_px: int = 0,
         bfloat16: bool | None = None,
     ) -> None:
-        dtype = model.dtype(precision, device, where, bfloat16=bfloat16)
+        dtype = model.dtype(precision, device, "restore.precision", bfloat16=bfloat16)
         placed = model.placed(device, dtype)
         self.space: Space = "aligned" if model.purpose == "face" else "crop"
         self.size_px = size_px or (TEMPLATE_PX if model.purpose == "face" else _UPSCALED_PX)

@@ -39,16 +39,15 @@ class SileroVad:
 
     Args:
         weights: The ONNX file of the sequence network.
-        threads: Threads that it may use.
 
     Raises:
         WeightsError: The file is no such network.
         SetupError: ONNX Runtime is not installed.
     """
 
-    def __init__(self, weights: Path, *, threads: int = 1) -> None:
+    def __init__(self, weights: Path) -> None:
         refuse_non_weights(weights)
-        self._session = _open(weights, threads)
+        self._session = _open(weights)
 
     def __call__(self, wave_f32: F32Array, on_block: Callable[[], None] = lambda: None) -> F32Array:
         """Return the probability of speech in each window of 512 samples.
@@ -99,8 +98,8 @@ def with_context(samples_f32: F32Array) -> F32Array:
     return np.ascontiguousarray(every[::WINDOW_SAMPLES])
 
 
-def _open(weights: Path, threads: int) -> onnxruntime.InferenceSession:
-    session = open_session(weights, threads=threads)
+def _open(weights: Path) -> onnxruntime.InferenceSession:
+    session = open_session(weights, threads=1)
     names = [[one.name for one in ends] for ends in (session.get_inputs(), session.get_outputs())]
     if names != [_INPUTS, _OUTPUTS]:
         raise _not_silero(weights, f"a network with the inputs {', '.join(names[0])}")
@@ -113,5 +112,5 @@ def _not_silero(weights: Path, got: str) -> WeightsError:
         str(weights),
         got=got,
         must="silero-vad's network for whole sequences is needed, of the inputs input, h, c",
-        do="Take silero_vad_16k_sequence.onnx of the package silero-vad",
+        do="Use silero_vad_16k_sequence.onnx of the package silero-vad",
     )

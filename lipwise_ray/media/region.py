@@ -158,7 +158,6 @@ def read_region(
     to_shown: F64Array,
     size_px: int,
     *,
-    quantize_8bit: bool = False,
     kernel: Kernel = "cubic",
 ) -> F32Array:
     """Return a region of a frame as a small image.
@@ -168,13 +167,12 @@ def read_region(
         canvas: The video's geometry and colours.
         to_shown: Affine map from the crop to the shown frame, shape (2, 3).
         size_px: Side of the crop.
-        quantize_8bit: Round to 256 levels, as a network fed with 8-bit images has seen in training.
         kernel: Kernel by which the planes are resampled.
 
     Returns:
         BGR in [0, 1], shape (size_px, size_px, 3), float32. Past the frame's edge the edge repeats.
     """
-    (crop,) = read_regions([frame], canvas, [to_shown], size_px, quantize_8bit=quantize_8bit, kernel=kernel)
+    (crop,) = read_regions([frame], canvas, [to_shown], size_px, kernel=kernel)
     return crop
 
 
@@ -194,8 +192,8 @@ def read_regions(
         canvas: As for `read_region`.
         to_shown: The map of each.
         size_px: As for `read_region`.
-        quantize_8bit: The same.
-        kernel: The same.
+        quantize_8bit: Round to 256 levels, as a network fed with 8-bit images has seen in training.
+        kernel: As for `read_region`.
     """
     matrix, offset = bgr_from_yuv(canvas.color, canvas.size.height, canvas.format.bits)
     to_bgr = np.column_stack([matrix, -matrix @ offset])

@@ -1,4 +1,4 @@
-"""Sizes that the headers of audio files state, beside what the files hold.
+"""Sizes that the headers of audio and video files state, beside what the files hold.
 
 FFmpeg takes what is there of most of these files for the whole, and gives the duration of that for some. So bytes are
 compared, before anything is decoded; and nothing where nothing is stated: ADTS, AC-3, MPEG streams, MP3 without a Xing
@@ -28,7 +28,7 @@ class _Chunks(NamedTuple):
         order: Byte order of the size.
         counted_bytes: Length of what the size counts beside the contents.
         step: Chunks begin at multiples of it.
-        samples: Kinds that hold audio.
+        samples: Kinds that hold media data.
     """
 
     begin: int

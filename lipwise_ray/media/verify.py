@@ -127,7 +127,7 @@ def verify(
 
     Raises:
         SegmentError: A packet is missing, changed, or late, the audio has another length, or frames are said to be
-            another; ``side_streams`` where only what goes along is not as it was written.
+            another; ``side_streams`` where only streams that were copied are not as they were written.
     """
     try:
         contents = _read(path, segments, {} if side is None else side.muxed, with_sound=audio_s is not None)
@@ -180,7 +180,7 @@ def _check_side(path: Path, side: SidePackets, seen: _FileContents) -> None:
         raise SegmentError(
             "side_streams",
             str(path),
-            got=f"what goes along is not as it was written: {'; '.join(wrong.values())}",
+            got=f"streams that were copied are not as they were written: {'; '.join(wrong.values())}",
             do="See encode.keep",
         )
 

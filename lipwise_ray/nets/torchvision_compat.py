@@ -32,7 +32,7 @@ def declare_torchvision_operators() -> None:
             raise SetupError(
                 "torchvision",
                 "torchvision",
-                got=f"does not go with torch {torch.__version__}: {str(error).splitlines()[0][:200]}",
+                got=f"does not work with torch {torch.__version__}: {str(error).splitlines()[0][:200]}",
                 do=f"Install the torchvision of torch {torch.__version__}",
             ) from error
         library = torch.library.Library("torchvision", "FRAGMENT")

@@ -25,7 +25,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
     Args:
         report: The run.
         stills: Gives images of a job.
-        costs: What GPU seconds cost; left out without it.
+        costs: What GPU seconds cost; None leaves costs out.
     """
     whole = len(report.rows)
     return (

@@ -109,7 +109,7 @@ def parts_of(report: RunReport, stills: Stills, costs: Costs | None, most: int) 
     Args:
         report: The run.
         stills: Gives images of a job.
-        costs: What GPU seconds cost; left out without it.
+        costs: What GPU seconds cost; None leaves costs out.
         most: The most lines of a list.
     """
     rows = report.rows

@@ -159,7 +159,7 @@ def _required(settings: Settings, machines: Machines) -> Requirement:
             "no_strength",
             f"lipsync.strength = {lipsync.strength:g}",
             got=f"{lipsync.model} has no such strength",
-            must="only models that hear the mel bear it",
+            must="only models that hear the mel support it",
             do="Leave it at 1, or choose one of them: wav2lip, edtalk_256",
         )
     if is_in_onnx and lipsync.precision in _NOT_IN_ONNX:

@@ -164,5 +164,5 @@ def check_columns(columns: Sequence[ModelColumn | FilesColumn]) -> None:
 def _label(option: str, label: str) -> str:
     if not _LABEL.fullmatch(label):
         must = "a label has letters, digits and ._+- alone, 64 at most"
-        raise SettingsError("bad_usage", option, got=f"{label!r} is no label", must=must, do="Write LABEL=NAME")
+        raise SettingsError("bad_usage", option, got=f"{label!r} is not a label", must=must, do="Write LABEL=NAME")
     return label

@@ -110,6 +110,6 @@ def _is_there(target: Path) -> OutputError:
     return OutputError(
         "diarisation_is_there",
         str(target),
-        got="there is such a file already, which may hold corrections",
+        got="exists already, and may hold corrections",
         do="Delete it, or name another",
     )

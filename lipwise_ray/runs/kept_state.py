@@ -30,5 +30,5 @@ def kept_state(output: str, cache: Path) -> str:
 
 def leave_if_empty(state: str) -> None:
     """Remove a kept state in which nothing was written: what was asked for could not start."""
-    with suppress(OSError):  # it holds something, or is no folder of this machine
+    with suppress(OSError):  # it holds something, or is not a folder on this machine
         Path(state).rmdir()

@@ -72,7 +72,7 @@ def load_settings(
     values: dict[str, Any] = read_toml(job) if job else {}
     named = values.pop("preset", None)
     if named is not None and not isinstance(named, str):
-        raise SettingsError("preset", f"{job}: preset", got=f"{named!r} is no preset's name")
+        raise SettingsError("preset", f"{job}: preset", got=f"{named!r} is not the name of a preset")
     options = [f"engine.address={json.dumps(address)}"] if address is not None else []
     options += [f"engine.workers={workers}"] if workers is not None else []
     layers: list[tuple[str, dict[str, Any]]] = [(str(job), values)] if job else []

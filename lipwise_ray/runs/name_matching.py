@@ -65,7 +65,7 @@ def match_names(videos: Path, sounds: Path) -> NameMatch:
         sounds: Audio; where it is another folder, also files with video, whose audio is meant.
 
     Raises:
-        SettingsError: One of them is no folder that can be read.
+        SettingsError: One of them is not a folder that can be read.
     """
     # Not by Path.resolve: before Python 3.13 that takes a link in a circle for a fault of the program.
     suffixes = _SOUNDS if os.path.realpath(videos) == os.path.realpath(sounds) else _SOUNDS | _VIDEOS
@@ -119,7 +119,7 @@ def _files(folder: Path, suffixes: Iterable[str], option: str, alone: list[tuple
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
     except OSError as error:
-        got = f"{folder} is no folder that can be read: {(error.strerror or '').lower()}"
+        got = f"{folder} is not a folder that can be read: {(error.strerror or '').lower()}"
         raise SettingsError("no_place", option, got=got, do="Name a folder of this machine") from error
-    alone += [(path, "its name is no text that UTF-8 can hold") for path in found if not is_text(path.name)]
+    alone += [(path, "its name cannot be written in UTF-8") for path in found if not is_text(path.name)]
     return [path for path in found if not path.name.startswith(".") and is_text(path.name)]

@@ -170,7 +170,9 @@ def _at(clock: str, option: str, day: datetime) -> datetime:
     try:
         found = datetime.strptime(clock, _CLOCK).time()  # noqa: DTZ007  # the zone is the day's
     except ValueError as error:
-        raise StateError("bad_window", option, got=f"{clock!r} is no time of day", do="Write it as in 06:00") from error
+        raise StateError(
+            "bad_window", option, got=f"{clock!r} is not a time of day", do="Write it as in 06:00"
+        ) from error
     return day.replace(hour=found.hour, minute=found.minute, second=0, microsecond=0)
 
 

@@ -169,7 +169,7 @@ def check_no_input(target: Path, files: Iterable[str]) -> None:
         else:
             is_input = path.exists() and target.samefile(path)
         if is_input:
-            do = "Let it go elsewhere"
+            do = "Write it elsewhere"
             raise OutputError("overwrites_input", str(target), got=f"would overwrite an input ({address})", do=do)
 
 
@@ -304,7 +304,7 @@ class _Making:
 
         Args:
             notes: Those that are known.
-            state: Of a run of the row, which lends the faces that it found; None for none.
+            state: Of a run of the row, which lends the faces that it found, or None.
             progress: Takes what happens.
             stop: Asked often.
 

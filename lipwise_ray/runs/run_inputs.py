@@ -78,7 +78,7 @@ def local_folder(out: str) -> Path:
         SettingsError: It is an address.
     """
     if not is_local(out) or _LOST_SLASH.match(out):
-        raise SettingsError("no_place", "--out", got=f"{shown(out)} is no folder of this machine")
+        raise SettingsError("no_place", "--out", got=f"{shown(out)} is not a folder on this machine")
     return Path(out)
 
 
@@ -91,7 +91,7 @@ def local_file(out: str | Path) -> Path:
     """
     told = str(out)
     if not is_local(told) or _LOST_SLASH.match(told):
-        raise SettingsError("no_place", "--out", got=f"{shown(told)} is no file of this machine")
+        raise SettingsError("no_place", "--out", got=f"{shown(told)} is not a file on this machine")
     return whole_path(told)
 
 

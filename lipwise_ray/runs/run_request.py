@@ -70,7 +70,10 @@ def check_fraction(fail_above: float) -> None:
     """
     if not 0 <= fail_above <= 1:
         raise SettingsError(
-            "bad_value", "fail_above", got=f"{fail_above:g} is no fraction of the rows", do="Take 0 to 1"
+            "bad_value",
+            "fail_above",
+            got=f"{fail_above:g} is not a fraction of the rows",
+            do="Give a number from 0 to 1",
         )
 
 

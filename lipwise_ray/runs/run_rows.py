@@ -140,7 +140,7 @@ class RowsRunner:
 
         Args:
             report: What the run came to.
-            folder: Where to; the run's own place in the state without.
+            folder: Where to; None for the run's own place in the state.
             writes_page: They are wanted.
         """
         if writes_page:

@@ -151,7 +151,7 @@ def connect(address: str) -> ClusterJobs:
         SetupError: It cannot be reached, or refuses the token.
     """
     if not is_web(address):
-        happened = f"{address} is no dashboard's address"
+        happened = f"{address} is not the address of a dashboard"
         raise SettingsError("bad_usage", "--address", got=happened, do="Write http://HOST:PORT or https://HOST:PORT")
     if find_spec("aiohttp") is None:  # Ray's client loads without it, and fails later
         raise SetupError(

@@ -57,7 +57,7 @@ def write_starter(
     for path in () if overwrites else (manifest, job):
         if os.path.lexists(path):
             raise OutputError(
-                "starter_is_there", str(path), got="is there already", do="Add --force to overwrite it, or name another"
+                "starter_is_there", str(path), got="exists already", do="Add --force to overwrite it, or name another"
             )
     rows, alone = [_EXAMPLE], ()
     first, second = videos or sounds, sounds or videos

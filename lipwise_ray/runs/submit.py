@@ -102,8 +102,8 @@ def work_through(
         is_over: Asked too; once it says yes nothing more is begun, and the run stops when running tasks have ended.
         request: What asked for it, for `retry`.
         verify: Read finished outputs, and make those again that are not what was published.
-        night: The night that this is part of; None for none.
-        release: Takes the engine when the run is over; it is closed without.
+        night: The night that this is part of, or None.
+        release: Takes the engine when the run is over; by default it is closed.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.

@@ -195,7 +195,7 @@ class Meter:
         sinks: Where they go.
         state_address: Where the run's lease is, its state or its shard of it: a label of every figure.
         rows: How many rows the run has.
-        night: The night that the run is part of; None for none.
+        night: The night that the run is part of, or None.
     """
 
     def __init__(

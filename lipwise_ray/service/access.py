@@ -56,7 +56,7 @@ class AccessRules:
             raise RequestError(
                 "host_not_ours",
                 "the header Host",
-                got=f"{host[:100]!r} is no name of this service",
+                got=f"{host[:100]!r} is not a name of this service",
                 do="Ask by 127.0.0.1 or localhost, or start it with --public-url",
             )
         origin = headers.get("origin")

@@ -32,7 +32,6 @@ from lipwise_ray.service.service_metrics import ServiceMetrics
 from lipwise_ray.service.side_work import MOST_ASKING
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.web_errors import ErrorAnswers, PlainWords, add_error_answers
-from lipwise_ray.storage.web import Resolve
 
 _LOG = logging.getLogger("lipwise_ray")
 _SWEPT_S = 3600.0
@@ -46,7 +45,7 @@ class WebApp:
 
     Attributes:
         asgi: What a server serves.
-        start_error: Fault for which it did not begin; None without.
+        start_error: Fault for which it did not begin, or None.
 
     Args:
         service: The queue.
@@ -54,7 +53,6 @@ class WebApp:
         options: Its options.
         doors: The doors.
         webhook_secret: Shared with those who are told of ends.
-        resolve: Looks up the names of hosts that are told of ends; only public addresses without.
     """
 
     def __init__(
@@ -64,13 +62,11 @@ class WebApp:
         options: ServerOptions,
         doors: Sequence[MakeDoor],
         webhook_secret: str,
-        resolve: Resolve | None = None,
     ) -> None:
         self._service = service
         self._assets = assets
         self._options = options
         self._secret = webhook_secret
-        self._resolve = resolve
         self._is_draining = False
         self._hub = EventHub(options.listeners)
         self._calls: EndingCalls | None = None
@@ -114,7 +110,7 @@ class WebApp:
         current_default_thread_limiter().total_tokens += MOST_ASKING
         try:
             self._hub.open(self._service.listen)
-            self._calls = await run_in_threadpool(EndingCalls, self._service, self._doors, self._secret, self._resolve)
+            self._calls = await run_in_threadpool(EndingCalls, self._service, self._doors, self._secret)
         except Exception as error:
             self.start_error = error  # the server only says that there was one
             raise

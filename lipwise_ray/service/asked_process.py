@@ -133,7 +133,7 @@ class AskedProcess:
         """
         about = self._program.about
         if not self._room.acquire(blocking=False):
-            got = f"{self._program.most_waiting} others wait for it already"
+            got = f"{self._program.most_waiting} others are already waiting for it"
             raise TransientError("side_busy", about, got=got, do="Try again in a moment")
         try:
             until_s = time.monotonic() + self._program.patience_s

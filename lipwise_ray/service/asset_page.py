@@ -79,7 +79,9 @@ def page_of(
     if cursor is not None:
         place = next((number for number, asset in enumerate(found) if asset.id == cursor), None)
         if place is None:
-            raise RequestError("bad_cursor", "cursor", got="no part of this list ends there", do="Begin anew")
+            raise RequestError(
+                "bad_cursor", "cursor", got="no part of this list ends there", do="Start from the first part again"
+            )
         start = place + 1
     items = tuple(found[start : start + limit])
     return AssetPage(items, items[-1].id if len(found) > start + limit else None, len(found))

@@ -191,6 +191,9 @@ def _kinds(types: list[str]) -> list[AssetKind]:
     names = [name.strip().upper() for text in types for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in _KINDS]:
         raise RequestError(
-            "unknown_option", "types", got=f"{unknown[0][:40]!r} is none", must=f"of {', '.join(_KINDS)}"
+            "unknown_option",
+            "types",
+            got=f"{unknown[0][:40]!r} is not a kind of asset",
+            must=f"one of {', '.join(_KINDS)}",
         )
     return [kind for kind in _KINDS if kind in names]

@@ -93,7 +93,7 @@ class AssetStore:
             pending = [asset for asset in self._assets.values() if not asset.is_whole]
         if len(pending) >= _MOST_PENDING:
             raise RequestError(
-                "many_uploads", got=f"{len(pending)} files are on their way already", where="", do="Send it later"
+                "many_uploads", got=f"{len(pending)} files are already on their way", where="", do="Send it later"
             )
         owed = size + sum((asset.size or 0) - self.received(asset.id) for asset in pending)
         self.check_room(owed)
@@ -205,7 +205,7 @@ class AssetStore:
         with self._lock:
             asset = self._assets.get(asset_id)
         if asset is None:
-            raise RequestError("unknown_asset", "the asset", got=f"there is none of the id {asset_id!r}")
+            raise RequestError("unknown_asset", "the asset", got=f"none has the id {asset_id!r}")
         return asset
 
     def path(self, asset_id: str) -> Path:

@@ -36,7 +36,7 @@ class EndingCalls:
         service: The queue.
         doors: The doors, which know what is told.
         secret: Shared with the receivers.
-        resolve: Looks names up; only public addresses without.
+        resolve: Looks names up; by default only public addresses.
 
     Raises:
         StorageError: The state refuses.

@@ -102,8 +102,10 @@ class EventHub:
             RequestError: There are.
         """
         if len(self._listeners) >= self._most:
-            happened = f"{len(self._listeners)} clients listen already"
-            raise RequestError("many_listeners", "the stream", got=happened, do="Ask for the job now and then instead")
+            happened = f"{len(self._listeners)} clients are listening already"
+            raise RequestError(
+                "many_listeners", "the stream", got=happened, do="Ask for the job from time to time instead"
+            )
 
     @contextmanager
     def listening(self, job_id: str | None) -> Generator[PendingChanges]:

@@ -74,7 +74,7 @@ class GradioPage:
         """Dub a video with an audio file, and yield how it goes.
 
         Args:
-            video: Path of the file that was sent; None for none.
+            video: Path of the file that was sent, or None.
             audio: The same of the audio.
             preset: Name of a preset.
             faces: Rule for the face; empty for the server's.
@@ -91,7 +91,7 @@ class GradioPage:
         """Dub a video with a text that is spoken; the other arguments and errors are those of `dub`.
 
         Args:
-            video: Path of the file that was sent; None for none.
+            video: Path of the file that was sent, or None.
             text: What is said.
             voice: Name of a voice; empty for the server's.
             preset: Name of a preset.
@@ -102,7 +102,9 @@ class GradioPage:
         if not said:
             raise RequestError("bad_request", "the text", got="is empty", do="Write what is to be said")
         if said.startswith("@"):
-            raise RequestError("bad_request", "the text", got="begins with @, which is not said", do="Leave the @ out")
+            raise RequestError(
+                "bad_request", "the text", got="begins with @, which is not spoken", do="Leave the @ out"
+            )
         return self._run(video, lambda: {"text": said, "voice": voice.strip() or None}, preset, faces, values)
 
     def cancel(self, job_id: str) -> str:
@@ -116,7 +118,7 @@ class GradioPage:
             StorageError: The state cannot be written.
         """
         if not job_id:
-            raise RequestError("bad_request", "the job", got="none was begun here yet", do="Start one first")
+            raise RequestError("bad_request", "the job", got="none was started here yet", do="Start one first")
         job = self._service.cancel(job_id)
         return "Cancelled." if job.status == "cancelled" else "It is being stopped."
 
@@ -222,7 +224,7 @@ def launch_page(
 
     Args:
         folder: Folder of its queue: uploads, state, outputs.
-        settings: What `load_settings` returned; the defaults without.
+        settings: What `load_settings` returned; None for the defaults.
         host: Where to listen.
         port: Port; None for one that is free.
         inline: Show it in the notebook; None where there is one.

@@ -72,7 +72,7 @@ class JobIntake:
         return job
 
     def add_many(
-        self, drafts: Sequence[tuple[str, JobDraft]], *, door: str, asked: JsonObject | None, webhook_url: str | None
+        self, drafts: Sequence[tuple[str, JobDraft]], *, door: str, webhook_url: str | None
     ) -> tuple[ServiceBatch, list[ServiceJob]]:
         """Add a batch; the arguments and errors are those of `Service.submit_many`."""
         batch_id = self._jobs.new_id()
@@ -80,7 +80,7 @@ class JobIntake:
         for job_id, (_, draft) in zip(job_ids, drafts, strict=True):
             self._reader.row(self._reader.columns_of(draft, job_id))
         items = tuple(BatchItem(name, job_id) for job_id, (name, _) in zip(job_ids, drafts, strict=True))
-        batch = ServiceBatch(id=batch_id, created=_now(), door=door, items=items, asked=asked, webhook_url=webhook_url)
+        batch = ServiceBatch(id=batch_id, created=_now(), door=door, items=items, webhook_url=webhook_url)
         with self._adding:
             self._check_room(len(drafts))
             jobs = [self._job_of(draft, job_id, batch_id) for job_id, (_, draft) in zip(job_ids, drafts, strict=True)]
@@ -120,7 +120,7 @@ class JobIntake:
         with self._adding, self._jobs.changing:
             job = self._jobs.get(job_id)
             if job.is_unfinished:
-                raise InputError("job_unfinished", job_id, got=f"is {job.status} still", do="Cancel it, or wait")
+                raise InputError("job_unfinished", job_id, got=f"is still {job.status}", do="Cancel it, or wait")
             columns: JsonObject = {**job.columns, **changes}
             columns = {name: value for name, value in columns.items() if value is not None}
             columns |= {name: job.columns[name] for name in ("id", "output")}

@@ -128,7 +128,6 @@ class ServiceBatch:
         created: Seconds since 1970.
         door: Name of the door that it came through.
         items: Its jobs, in the client's order.
-        asked: The door's own request.
         webhook_url: Address that is told of its end.
     """
 
@@ -138,7 +137,6 @@ class ServiceBatch:
     created: NonNegative
     door: str
     items: tuple[BatchItem, ...]
-    asked: Maybe[JsonObject] = None
     webhook_url: Maybe[str] = None
 
 

@@ -237,7 +237,7 @@ class JobStore:
             return job_id
         known = read_typed(self._store, place, KeyedRequest)
         if known is None:
-            raise StateError("damaged_job", place, got="the record of an idempotency key is damaged", do="Take another")
+            raise StateError("damaged_job", place, got="the record of an idempotency key is damaged", do="Use another")
         if known.request != mine.request:
             do = "Take a new key for a new request"
             raise InputError("idempotency", "", got="the idempotency key belongs to another request", do=do)

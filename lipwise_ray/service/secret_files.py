@@ -30,7 +30,7 @@ def secret_in(path: Path, prefix: str = "") -> str:
         mode = path.stat().st_mode
         secret = path.read_text("utf-8").strip()
     except (OSError, UnicodeError) as error:
-        why = os_reason(error) if isinstance(error, OSError) else "it is no text"
+        why = os_reason(error) if isinstance(error, OSError) else "it is not a text"
         raise SetupError("secret_file", where, got=f"{name} cannot be used: {why}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SetupError("secret_file", where, got=f"others may read {name}", do=f"Run: chmod 600 {path}")

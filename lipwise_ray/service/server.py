@@ -323,7 +323,10 @@ def _public_host(url: str | None) -> str | None:
         parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc or parts.query:
         raise SetupError(
-            "public_url", "--public-url", got=f"{url!r} is no address", must="such as https://dub.example.org"
+            "public_url",
+            "--public-url",
+            got=f"{url!r} is not the address of a site",
+            must="one is https://dub.example.org",
         )
     if parts.path.strip("/").partition("/")[0] in _OWN_STEPS:  # a proxy that removes it would leave it in doubt
         got = f"the path of {url!r} begins as addresses of this service do"

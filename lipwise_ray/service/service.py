@@ -107,7 +107,7 @@ class Service:
             do = "Name another folder or prefix"
             raise SettingsError("out_in_state", "--out", got=f"{out} is the state {state}, or lies in it", do=do)
         if is_local(out) and Path(out).exists() and not Path(out).is_dir():
-            raise SettingsError("out_not_folder", "--out", got=f"{out} is no folder", do="Name another one")
+            raise SettingsError("out_not_folder", "--out", got=f"{out} is not a folder", do="Name another one")
         uploads = str(place / "uploads")
         for option, address in (("--out", out), ("--state", state)):
             if is_within(address, uploads):  # which rows of clients may read, and which is swept
@@ -211,19 +211,13 @@ class Service:
         self._intake.check(draft)
 
     def submit_many(
-        self,
-        drafts: Sequence[tuple[str, JobDraft]],
-        *,
-        door: str,
-        asked: JsonObject | None = None,
-        webhook_url: str | None = None,
+        self, drafts: Sequence[tuple[str, JobDraft]], *, door: str, webhook_url: str | None = None
     ) -> ServiceBatch:
         """Add several jobs as a batch: all of them, or none. Their idempotency keys do not count.
 
         Args:
             drafts: Each with the client's own name for it.
             door: Name of the door.
-            asked: The door's own request.
             webhook_url: Address that is told of the batch's end.
 
         Raises:
@@ -231,7 +225,7 @@ class Service:
             TransientError: The queue has no room for all, or the service is about to stop.
             StorageError: The state cannot be written.
         """
-        batch, jobs = self._intake.add_many(drafts, door=door, asked=asked, webhook_url=webhook_url)
+        batch, jobs = self._intake.add_many(drafts, door=door, webhook_url=webhook_url)
         self._feed.offer(jobs)
         return batch
 
@@ -395,4 +389,4 @@ def _now() -> float:
 
 def _refuse_ended(job: ServiceJob) -> None:
     if not job.is_unfinished:
-        raise InputError("job_ended", job.id, got=f"is {job.status} already", do="Ask for it again to do it once more")
+        raise InputError("job_ended", job.id, got=f"is already {job.status}", do="Ask for it again to do it once more")

@@ -34,6 +34,8 @@ MOST_ASKING = 3 * _MOST_WAITING + _MOST_FILES
 """Threads that may wait here at once: a web server has so many more, that it has some left to answer with."""
 
 _FACES_S, _PREVIEW_S, _LOOK_S = 60.0, 600.0, 30.0
+"""Bounds on the time of an answer: about a file that is here; with a preview, or files that are fetched; of a look."""
+
 _LOOKING = "looking at the video"
 
 
@@ -51,7 +53,6 @@ class SideWork:
         begin: Settings and places.
         faces_s: Bound on the time of looking for faces in a file that is here, of counting its frames, or of
             estimating a row of such files.
-        preview_s: Bound on the time of making a preview, or of fetching files for faces or an estimate.
         look_s: Bound on the time of looking at a file.
     """
 
@@ -59,18 +60,17 @@ class SideWork:
         self,
         begin: BeginSideWork,
         faces_s: float = _FACES_S,
-        preview_s: float = _PREVIEW_S,
         look_s: float = _LOOK_S,
     ) -> None:
         self.folder = Path(begin.folder)
-        self._faces_s, self._preview_s, self._look_s = faces_s, preview_s, look_s
+        self._faces_s, self._look_s = faces_s, look_s
         self._pictures = AskedProcess(
             AskedProgram(
                 module="lipwise_ray.service.side_worker",
                 begin=side_line(begin),
                 about=_LOOKING,
                 most_waiting=_MOST_WAITING,
-                patience_s=_MOST_WAITING * preview_s,
+                patience_s=_MOST_WAITING * _PREVIEW_S,
             )
         )
         self._files = AskedProcess(_media_program("looking at the file", _MOST_FILES, look_s))
@@ -136,7 +136,7 @@ class SideWork:
             MediaError: A file or an address cannot be used, or brings down whatever reads it.
             TransientError: Too much is asked at once, it took too long, a store refused, or somebody ended the process.
         """
-        bound_s = self._faces_s if all(is_local(one) for one in row.inputs) else self._preview_s
+        bound_s = self._faces_s if all(is_local(one) for one in row.inputs) else _PREVIEW_S
         wanted = EstimateWanted(row=row, settings=settings, limit_s=math.ceil(bound_s))
         found = _looked(self._estimating, wanted, bound_s)
         assert isinstance(found, RowEstimate)
@@ -154,7 +154,7 @@ class SideWork:
             RequestError: They cannot be found.
             TransientError: Too much is asked at once, or it took too long.
         """
-        limit_s = self._faces_s if is_local(video) else self._preview_s
+        limit_s = self._faces_s if is_local(video) else _PREVIEW_S
         answer = self._asked(FacesWanted(video, at_s, preset), limit_s)
         assert isinstance(answer, FrameFaces)
         return answer
@@ -176,7 +176,7 @@ class SideWork:
             RequestError: It cannot be made.
             TransientError: Too much is asked at once, or it took too long.
         """
-        answer = self._asked(wanted, self._preview_s, tell, is_wanted)
+        answer = self._asked(wanted, _PREVIEW_S, tell, is_wanted)
         assert isinstance(answer, MadePreview)
         return answer
 

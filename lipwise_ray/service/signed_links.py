@@ -82,7 +82,7 @@ class SignedLinks:
 
         Args:
             request: The request.
-            method: What the link has to be for; the request's own method without.
+            method: What the link has to be for; by default the request's own method.
 
         Raises:
             RequestError: It did not.
@@ -98,7 +98,7 @@ class SignedLinks:
                 "link_refused", "the link", got="its signature is missing or wrong", do="Ask for it again"
             )
         if whole < self._clock():
-            raise RequestError("link_refused", "the link", got="holds no longer", do=_ANEW)
+            raise RequestError("link_refused", "the link", got="is no longer valid", do=_ANEW)
 
     def _signature(self, method: LinkMethod, path: str, expires: int) -> str:
         return hmac.new(self._secret, f"{method}\n{path}\n{expires}".encode(), hashlib.sha256).hexdigest()

@@ -38,7 +38,10 @@ def upload_range(header: str | None, size: int | None) -> UploadRange:
     found = _PART.fullmatch(header.strip())
     if found is None or int(found[2]) < int(found[1]):
         raise RequestError(
-            "bad_range", "the header Content-Range", got=f"{header[:80]!r} is none", must="such as bytes 0-1023/4096"
+            "bad_range",
+            "the header Content-Range",
+            got=f"{header[:80]!r} is not a range",
+            must="one is bytes 0-1023/4096",
         )
     start, stop = int(found[1]), int(found[2]) + 1
     total = size if found[3] == "*" else int(found[3])

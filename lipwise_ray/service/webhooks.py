@@ -78,8 +78,7 @@ class Webhooks:
         store: The state, for the records.
         tell: Says what is told, and whom, when a call is about to be made.
         secret: Shared with the receivers.
-        resolve: Looks names up; only public addresses without.
-        clock: Seconds since 1970.
+        resolve: Looks names up; by default only public addresses.
         waits_s: Waits between the tries.
 
     Raises:
@@ -92,14 +91,12 @@ class Webhooks:
         tell: Tell,
         secret: str,
         resolve: Resolve | None = None,
-        clock: Callable[[], float] = time.time,
         waits_s: tuple[float, ...] = WAITS_S,
     ) -> None:
         self._store = store
         self._tell = tell
         self._secret = secret
         self._resolve = resolve
-        self._clock = clock
         self._waits_s = waits_s
         self._changed = threading.Condition()
         self._owed: dict[str, WebhookCall] = {}
@@ -130,7 +127,7 @@ class Webhooks:
         Raises:
             StorageError: The state refuses.
         """
-        now_s = self._clock()
+        now_s = time.time()
         call = WebhookCall(id=call_id, job_id=job_id, created=now_s, due=now_s)
         with self._changed:
             if call_id in self._known or self._is_closed:
@@ -155,7 +152,7 @@ class Webhooks:
 
     def forget(self, keep_s: float) -> None:
         """Remove the records of calls that are long over."""
-        before_s = self._clock() - keep_s
+        before_s = time.time() - keep_s
         with self._changed:
             known = [one for one in self._known if one not in self._owed]
         for call_id in known:
@@ -196,7 +193,7 @@ class Webhooks:
 
     def _wait_s(self, call: WebhookCall) -> float:
         """Return the seconds until a call is due; none where the clock was set back, so that no wait is as long."""
-        wait_s = call.due - self._clock()
+        wait_s = call.due - time.time()
         return 0.0 if wait_s > max(self._waits_s, default=0.0) + _SET_BACK_S else wait_s
 
     def _send(self, call: WebhookCall) -> None:
@@ -255,7 +252,7 @@ class Webhooks:
     def _called(self, call: WebhookCall, told: Told) -> int:
         headers = {
             "Content-Type": "application/json",
-            SIGNATURE: signature(self._secret, told.body, int(self._clock())),
+            SIGNATURE: signature(self._secret, told.body, int(time.time())),
             "Webhook-Id": call.id,
         }
         return post(told.address, told.body, headers, self._resolve)
@@ -265,4 +262,4 @@ class Webhooks:
         wait_s = 0.0 if is_over else self._waits_s[call.tries]
         if is_over:
             _LOG.warning("the webhook of job %s is given up after %d tries: %s", call.job_id, call.tries + 1, problem)
-        return replace(call, tries=call.tries + 1, due=self._clock() + wait_s, is_over=is_over, problem=problem)
+        return replace(call, tries=call.tries + 1, due=time.time() + wait_s, is_over=is_over, problem=problem)

@@ -148,7 +148,7 @@ class DoneRows:
     """Rows that earlier runs of a state had done, by their digests, in a file of the disk.
 
     The latest runs are read, and of them at most some lines for each row of the manifest: what is older goes the long
-    way, and so may what two runs of the same second left, which have no order.
+    way.
 
     Args:
         store: The state.

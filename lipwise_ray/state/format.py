@@ -53,5 +53,5 @@ def settle_format(store: Store) -> None:
 
 
 def _damaged(store: Store, happened: str) -> StateError:
-    do = "Unless a newer lipwise-ray works here, remove it: it is made anew"
+    do = "Unless a newer lipwise-ray works here, remove it: it is made again"
     return StateError("damaged_format", f"{store.address}/{layout.FORMAT}", got=happened, do=do)

@@ -24,7 +24,7 @@ def timed_id(now_ns: int | None = None) -> str:
     """Return a new name of a run or night; names sort as they were made, also within a second.
 
     Args:
-        now_ns: Nanoseconds since 1970; the clock's without.
+        now_ns: Nanoseconds since 1970; None for the clock's.
     """
     seconds, part_ns = divmod(time.time_ns() if now_ns is None else now_ns, 10**9)
     moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))

@@ -35,14 +35,14 @@ class Shard:
         """Read ``3/8``.
 
         Raises:
-            SettingsError: It is no shard.
+            SettingsError: It is not a shard.
         """
         found = _TEXT.fullmatch(text)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
             raise SettingsError(
                 "bad_shard",
                 "--shard",
-                got=f"{text[:40]!r} is no shard",
+                got=f"{text[:40]!r} is not a shard",
                 must="one is NUMBER/COUNT, from 1/COUNT to COUNT/COUNT",
                 do="For example 3/8",
             )

@@ -132,7 +132,7 @@ class Policy:
         """
         where, scheme = shown(address), scheme_of(address)
         if scheme not in self.schemes:
-            happened = f"{scheme} is none of the schemes that inputs may have, {', '.join(self.schemes)}"
+            happened = f"{scheme} is not among the schemes that inputs may have, {', '.join(self.schemes)}"
             raise InputError("scheme_refused", where, got=happened, do="See paths.schemes")
         if scheme in WEB:
             parts = _parts(address)
@@ -165,7 +165,7 @@ def _parts(address: str) -> SplitResult:
     try:
         return urlsplit(address)
     except ValueError as error:
-        raise MediaError("no_address", shown(address), got=f"no address of the web: {error}") from error
+        raise MediaError("no_address", shown(address), got=f"not a web address: {error}") from error
 
 
 def unsigned(address: str) -> str:

@@ -26,7 +26,7 @@ _SEE_ELSEWHERE = 303
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables by which networks that open TLS name their own certificates."""
 
-PATIENT = urllib3.Timeout(connect=10, read=60)
+_PATIENT = urllib3.Timeout(connect=10, read=60)
 
 
 @contextmanager
@@ -37,7 +37,6 @@ def answered(
     *,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-    timeout: urllib3.Timeout = PATIENT,
 ) -> Generator[urllib3.BaseHTTPResponse]:
     """Yield a server's answer, its body unread, after redirections.
 
@@ -50,7 +49,6 @@ def answered(
         retries: Bounds on the tries, from `TimedRetries.of`.
         headers: Beside those that every request has.
         body: Sent with the request.
-        timeout: Waits for the connection, and for each piece of the answer.
 
     Raises:
         HTTPError: urllib3's own: no answer came within the bounds, or the address is none.
@@ -59,7 +57,7 @@ def answered(
         url = parse_url(address)
         with (
             _pools(url) as pools,
-            closing(_asked(pools, method, url, retries, {**_login(url), **(headers or {})}, body, timeout)) as answer,
+            closing(_asked(pools, method, url, retries, {**_login(url), **(headers or {})}, body, _PATIENT)) as answer,
         ):
             further = answer.get_redirect_location()
             if not further:

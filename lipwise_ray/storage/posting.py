@@ -49,7 +49,7 @@ def post(address: str, body: bytes, headers: Mapping[str, str], resolve: Resolve
         address: ``http://`` or ``https://``.
         body: The body.
         headers: Beside those that every request has.
-        resolve: Looks names up; `public_addresses` without.
+        resolve: Looks names up; by default `public_addresses`.
 
     Raises:
         InputError: The address is none, or leads into a network.

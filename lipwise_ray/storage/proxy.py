@@ -39,7 +39,7 @@ class GuardedProxy:
 
     Args:
         policy: Whose schemes and hosts may be asked. Its roots are of addresses of inputs: a tunnel shows no path.
-        resolve: Looks names up; `public_addresses` without.
+        resolve: Looks names up; by default `public_addresses`.
     """
 
     def __init__(self, policy: Policy, resolve: Resolve | None = None) -> None:
@@ -117,7 +117,7 @@ class GuardedProxy:
             parts = urlsplit(address)
             host, port = parts.hostname, parts.port or _PORTS[scheme]
         except ValueError as error:
-            raise MediaError("no_address", shown(address), got=f"no address of the web: {error}") from error
+            raise MediaError("no_address", shown(address), got=f"not a web address: {error}") from error
         usual = f":{_PORTS[scheme]}"
         self._policy.check(f"{scheme}://{netloc.removesuffix(usual)}/")
         reason = "it has no name"

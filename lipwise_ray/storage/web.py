@@ -159,7 +159,7 @@ class WebFile:
                 address = urljoin(address, further)
             except ValueError as error:
                 raise MediaError(
-                    "no_address", shown(self._address), got=f"redirects to {further}, which is no address"
+                    "no_address", shown(self._address), got=f"redirects to {further}, which is not an address"
                 ) from error
         raise MediaError(
             "redirects",

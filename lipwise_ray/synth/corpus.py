@@ -294,7 +294,7 @@ def _record(root: Path, spec: CorpusSpec) -> None:
                 "other_corpus",
                 str(root),
                 got=f"holds a corpus of {', '.join(f'{name} = {noted[name]!r}' for name in other)}",
-                must=f"asked for is {', '.join(f'{note[name]!r}' for name in other)}",
+                must=f"this command asks for {', '.join(f'{note[name]!r}' for name in other)}",
                 do="Choose another folder",
             )
     try:

@@ -76,7 +76,7 @@ class DataSetNote:
     Attributes:
         schema: Name and number of the layout.
         detectors: SHA-256 of the detector's weights.
-        expert: Name of the expert; None for none.
+        expert: Name of the expert, or None.
         expert_sha256: SHA-256 of its weights.
         speech_sha256: SHA-256 of the weights that tell speech from pauses; None went by the audio's level.
         truth: Boxes came from the truth of drawn clips.

@@ -49,7 +49,7 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else "no text in UTF-8"
+        reason = os_reason(error) if isinstance(error, OSError) else "not a text in UTF-8"
         raise InputError(
             "no_list", str(path), got=f"not a file list of clips: {reason}", do="Run `lipwise-ray train prepare`"
         ) from error
@@ -59,7 +59,7 @@ def read_list(path: Path) -> list[str]:
     for name in names:
         if name.startswith("/") or ".." in name.split("/") or len(name.encode()) > LONGEST_NAME:
             raise InputError(
-                "bad_name", str(path), got=f"{name[:80]!r} is no clip below this folder", do="Correct the list"
+                "bad_name", str(path), got=f"{name[:80]!r} is not a clip below this folder", do="Correct the list"
             )
     return names
 

@@ -150,7 +150,7 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
             raise SettingsError(
                 "bad_value",
                 f"train {network}: {name}",
-                got=f"{value!r} is a truth value, which this setting does not take",
+                got=f"{value!r} is true or false, which this setting does not take",
             )
     defaults = DEFAULTS[network]
     if network == "generator" and values.get("disc_weight"):
@@ -180,7 +180,7 @@ def _check_losses(settings: TrainSettings) -> None:
     if settings.window_frames == 1 and (settings.sync_weight or settings.disc_weight):
         raise SettingsError(
             "bad_value", "train generator: window_frames",
-            got="1 does not go with a sync or discriminator loss, which needs 5",
+            got="1 does not work with a sync or discriminator loss, which needs 5",
             do="Set sync_weight=0 and disc_weight=0, or window_frames=5",
         )  # fmt: skip
     if settings.sync_weight and not settings.expert:

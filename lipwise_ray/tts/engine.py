@@ -56,7 +56,7 @@ def without_silence(wave_f32: F32Array, rate_hz: int, where: str) -> F32Array:
     if not _LEAST_RATE_HZ <= rate_hz <= _MOST_RATE_HZ:
         raise AudioError("tts_output", where, got=f"speech of {rate_hz} samples a second")
     if not np.isfinite(wave_f32).all():
-        raise AudioError("tts_output", where, got="speech with samples that are no numbers")
+        raise AudioError("tts_output", where, got="speech with samples that are not numbers")
     window = max(1, round(_WINDOW_S * rate_hz))
     windows = -(-len(wave_f32) // window)
     padded = np.pad(wave_f32, (0, windows * window - len(wave_f32)))

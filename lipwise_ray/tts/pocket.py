@@ -125,7 +125,7 @@ def _read(file: Path) -> Generator[None]:
     except broken as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         do = "Download the files of one model again, from one revision"
-        raise WeightsError("not_pocket", str(file), got=f"is no file of this model: {reason}", do=do) from error
+        raise WeightsError("not_pocket", str(file), got=f"is not a file of this model: {reason}", do=do) from error
 
 
 @contextmanager

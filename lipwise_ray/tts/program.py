@@ -148,7 +148,9 @@ def check_program(words: Sequence[str]) -> None:
         do = 'Write the program and its arguments: tts.command = ["my-tts", "--voice", "{voice}"]'
         raise SettingsError("tts_program", "tts.command", got="is empty, but tts.engine is command", do=do)
     if shutil.which(words[0]) is None:
-        raise SettingsError("tts_program", "tts.command", got=f"{words[0]!r} is no program here", do="Give its path")
+        raise SettingsError(
+            "tts_program", "tts.command", got=f"{words[0]!r} is not a program on this machine", do="Give its path"
+        )
 
 
 def espeak_command() -> list[str]:
@@ -178,7 +180,7 @@ def no_voice(name: str, detail: str = "") -> SettingsError:
         name: Name of the voice, or the language that stands for one.
         detail: More of it, for the message.
     """
-    got = f"{name!r} is no voice that it has" if name else "neither a voice nor a language is named"
+    got = f"{name!r} is not one of its voices" if name else "neither a voice nor a language is named"
     do = "See the columns voice and language, and tts.voice"
     return SettingsError("tts_voice", "tts", got=f"{got} ({detail})" if detail else got, do=do)
 

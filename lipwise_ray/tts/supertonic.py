@@ -89,7 +89,7 @@ def _read(file: Path) -> Generator[None]:
         yield
     except (ValueError, KeyError, TypeError, OSError) as error:
         do = "Download it again with `lipwise-ray models pull`"
-        raise WeightsError("not_supertonic", str(file), got=f"is no file of supertonic: {error}", do=do) from error
+        raise WeightsError("not_supertonic", str(file), got=f"is not a file of supertonic: {error}", do=do) from error
 
 
 @contextmanager

@@ -226,7 +226,7 @@ def test_musetalk_beyond_float16_is_reported(tmp_path: Path) -> None:
         for precision in ("float16", "float32")
     )
     faces, sounds = _inputs(half, 1)
-    with pytest.raises(WeightsError, match="draws faces that are no numbers in float16") as caught:
+    with pytest.raises(WeightsError, match="draws faces of values that are not finite in float16") as caught:
         half(faces, sounds)
     assert caught.value.code == "faces_not_finite"
     assert np.isfinite(single(faces, sounds)).all()
@@ -255,7 +255,7 @@ def test_numbers_beyond_float16_are_reported(tmp_path: Path) -> None:
 
     half, single = loaded("float16"), loaded("float32")
     faces, sounds = _inputs(half, 16)
-    with pytest.raises(WeightsError, match="draws faces that are no numbers in float16") as caught:
+    with pytest.raises(WeightsError, match="draws faces of values that are not finite in float16") as caught:
         half(faces, sounds)
     assert caught.value.code == "faces_not_finite"
     assert np.isfinite(single(faces, sounds)).all()

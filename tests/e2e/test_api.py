@@ -150,11 +150,11 @@ def test_videos_are_evaluated_and_inspected_from_python(footage: Path) -> None:
 def test_what_a_program_cannot_ask(footage: Path) -> None:
     """Nothing is made of it, a folder that is named like an address least of all."""
     before = set(footage.iterdir())
-    with pytest.raises(lipwise_ray.SettingsError, match="s3://b/x is no folder of this machine"):
+    with pytest.raises(lipwise_ray.SettingsError, match="s3://b/x is not a folder on this machine"):
         lipwise_ray.evaluate("v.mp4", out="s3://b/x", settings=_settings(), engine="inline")
     with pytest.raises(lipwise_ray.SettingsError, match="--from: no --until beside it"):
         lipwise_ray.nightly(footage, opens="22:00", settings=_settings(), engine="inline")
-    with pytest.raises(lipwise_ray.SettingsError, match="fail_above: 2 is no fraction of the rows"):
+    with pytest.raises(lipwise_ray.SettingsError, match="fail_above: 2 is not a fraction of the rows"):
         lipwise_ray.nightly(footage, fail_above=2, settings=_settings(), engine="inline")
     with pytest.raises(lipwise_ray.SettingsError, match="keep: -1 reports cannot be kept"):
         lipwise_ray.nightly(footage, keep=-1, settings=_settings(), engine="inline")

@@ -39,6 +39,7 @@ from lipwise_ray.storage.objects import Bucket
 from tests.conftest import ROOT
 from tests.support.dub import BARE, PASSTHROUGH, QUICK, Quiet, command, run, settings_arguments, write_manifest
 from tests.support.s3 import BUCKET, s3_server
+from tests.support.waiting import until
 
 DEMO = ROOT / "manifests" / "demo"
 TOLD = ('engine.kind="inline"', PASSTHROUGH, QUICK, *BARE, 'detect.detector="tiny"', "chunk.length_s=0.4")
@@ -161,9 +162,7 @@ def test_a_crash_in_the_night(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("backlog", "run", tmp_path / "in", *settings_arguments(*TOLD)), stderr=subprocess.DEVNULL
     )
-    until = time.monotonic() + 120
-    while len(list(tmp_path.glob("in.out.state/jobs/*/chunks/*.json"))) < 5 and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: len(list(tmp_path.glob("in.out.state/jobs/*/chunks/*.json"))) >= 5, 120, longest_pause_s=0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     chunks = len(list(tmp_path.glob("in.out.state/jobs/*/chunks/*.json")))
@@ -198,9 +197,7 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
     _drop(tmp_path / "in", "a", 6)
     night = command("backlog", "run", tmp_path / "in", *settings_arguments(*TOLD))
     process = subprocess.Popen(night, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 60
-    while not list(tmp_path.glob("in.out.state/night-lock/driver/epoch-*")) and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: list(tmp_path.glob("in.out.state/night-lock/driver/epoch-*")), 60)
     second = _night(tmp_path)
     assert second.returncode == 2
     assert f"process {process.pid}" in second.stderr
@@ -211,11 +208,11 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("--until", "6 o'clock"), '--until: "6 o\'clock" is no time of day'),
-        (("--until", ""), "--until: '' is no time of day"),
+        (("--until", "6 o'clock"), '--until: "6 o\'clock" is not a time of day'),
+        (("--until", ""), "--until: '' is not a time of day"),
         (("--from", ""), "--from: no --until beside it"),
         (("--until", (datetime.now(ZONE) - timedelta(hours=2)).strftime("%H:%M")), "is more than 16 hours ahead"),
-        (("--webhook", "hooks.host/secret"), "--webhook or LIPWISE_WEBHOOK: no address of http or https"),
+        (("--webhook", "hooks.host/secret"), "--webhook or LIPWISE_WEBHOOK: not an http or https address"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:

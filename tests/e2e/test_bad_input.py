@@ -134,7 +134,7 @@ def test_cancel_takes_ids_only(name: str, folder: Path) -> None:
     settle_format(LocalStore(folder / "state"))
     refused = run("cancel", folder / "state", name)
     assert refused.returncode == 2, refused.stderr
-    assert f"cancel: {name!r} is no row's id" in refused.stderr
+    assert f"cancel: {name!r} is not the id of a row" in refused.stderr
     assert not (folder / "state" / "control").exists()
 
 

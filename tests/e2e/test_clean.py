@@ -99,7 +99,7 @@ def test_what_is_no_age_and_no_state(tmp_path: Path) -> None:
     """Plain errors, before anything is touched."""
     (tmp_path / "s" / "runs").mkdir(parents=True)
     bad = run("clean", tmp_path / "s", "--older", "soon")
-    assert (bad.returncode, "--older: 'soon' is no age. Write hours, days or weeks" in bad.stderr) == (2, True)
+    assert (bad.returncode, "--older: 'soon' is not an age. Write hours, days or weeks" in bad.stderr) == (2, True)
     assert run("clean", tmp_path / "none", "--older", "30d").returncode == 2
 
 

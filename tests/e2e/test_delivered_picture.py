@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 
+from lipwise_ray.media.colours import UNSPECIFIED
 from lipwise_ray.media.fields import FieldMarker
 from lipwise_ray.media.orientation import Orientation
 from lipwise_ray.media.pixels import plane_array
@@ -157,6 +158,8 @@ def test_video_without_colours_is_delivered_as_h264(folder: Path, codec: str) ->
         container.mux(stream.encode(None))
     assert probe_video(folder / "g.mkv").color.matrix == 1
     assert dub(folder, [_row("gray", "g.mkv", "g.mp4")], PASSTHROUGH, QUICK, UNJUDGED).done == 1
+    info = probe_video(folder / "out" / "g.mp4")
+    assert (info.codec, info.color.matrix) == ("h264", UNSPECIFIED)
 
 
 def test_compatible_files_are_what_every_player_shows(folder: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_video_is_dubbed_and_found_done_again(footage: Path) -> None:
         (["v.mp4", "v.mp4", "v.mp4"], "row_output", 1, r"would overwrite an input"),
         (["v.mp4", "s.wav", "o.mp4", "--start", "2", "--end", "1"], "row_end", 1, r"is not after the start"),
         (["s.wav", "s.wav", "o.mp4"], "no_video", 1, r"no video stream"),
-        (["v.mp4", "s.wav", "o.mp4", "--end", "soon"], "bad_value", 2, r"--end: 'soon' is no time"),
+        (["v.mp4", "s.wav", "o.mp4", "--end", "soon"], "bad_value", 2, r"--end: 'soon' is not a time"),
         (["v.mp4", "o.mp4"], "bad_usage", 2, r"2 places without --text"),
         (["v.mp4", "s.wav", "o.mp4", "--text", "Hi"], "bad_usage", 2, r"3 places beside --text"),
         (["v.mp4", "s.wav", "o.mp4", "--set", "detect.strid=1"], "settings", 2, r"detect\.stride"),

@@ -41,7 +41,7 @@ def test_the_next_steps_of_init_work_as_they_are_typed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "new project" / "dubbed").iterdir()) == ["ep1-de.mp4", "ep1-es.mp4"]
     again = run("init", "new project", cwd=tmp_path)
-    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
 
 
 def test_settings_tell_who_has_set_them(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.dub import QUICK, UNSIGNED, command, packets, run, settings_arguments, write_manifest
+from tests.support.waiting import until
 
 DEMO = ROOT / "manifests" / "demo"
 JOB = """
@@ -113,9 +113,7 @@ def test_a_crash_between_attempts_loses_nothing(tmp_path: Path) -> None:
     manifest, job = _written(tmp_path)
     words = command("submit", manifest, "--job", job, "--out", tmp_path / "out", *settings_arguments(QUICK, UNSIGNED))
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 120
-    while len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json"))) < 4 and time.monotonic() < until:
-        time.sleep(0.05)
+    until(lambda: len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json"))) >= 4, 120, longest_pause_s=0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out" / "p.mp4").exists()

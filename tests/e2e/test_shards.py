@@ -54,4 +54,4 @@ def test_what_is_no_shard(text: str, tmp_path: Path) -> None:
     """A plain error before anything is read."""
     found = run("submit", tmp_path / "none.csv", "--shard", text)
     assert found.returncode == 2
-    assert f"--shard: {text!r} is no shard; one is NUMBER/COUNT" in found.stderr
+    assert f"--shard: {text!r} is not a shard; one is NUMBER/COUNT" in found.stderr

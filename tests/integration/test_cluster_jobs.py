@@ -70,7 +70,7 @@ def test_from_a_laptop(cluster: RayCluster, tmp_path: Path) -> None:
     assert again.stdout.startswith(f"there already: {name}")
     other = _submit(cluster, out, "--detach", manifest=_one_row(tmp_path))
     assert other.returncode == 2
-    assert "is a run of another manifest or of other settings" in other.stderr
+    assert "is a run with another manifest or other settings" in other.stderr
     _comes_line_by_line(cluster, name)
     followed = _call(cluster, "logs", name, "--follow")
     assert followed.returncode == 0, followed.stdout
@@ -231,7 +231,7 @@ def test_bad_usage(cluster: RayCluster, tmp_path: Path) -> None:
         (f"{tmp_path}/none.csv: file not found", _submit(cluster, tmp_path, manifest=tmp_path / "none.csv")),
         ("--id: 'a b' cannot be a run's id; an id has letters, digits", _submit(cluster, tmp_path, "--id", "a b")),
         ("http://127.0.0.1:9: cannot be reached: ", run("status", "--address", "http://127.0.0.1:9")),
-        ("--address: ftp://x is no dashboard's address", run("status", "--address", "ftp://x")),
+        ("--address: ftp://x is not the address of a dashboard", run("status", "--address", "ftp://x")),
         ("neither a state nor --address", run("status")),
         (
             "--detach and --id: given without the address of a cluster. Add --address http",

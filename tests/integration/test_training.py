@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.conftest import ROOT
 from tests.support.dub import command, run
 from tests.support.footage import with_moved_audio, without_audio
 from tests.support.silent_video import with_silence
+from tests.support.waiting import until
 
 SMALL = ("--set", "min_face_px=32", "--set", "min_frames=12")
 """Presenters of 128 pixels have small faces."""
@@ -115,9 +115,7 @@ def test_a_stopped_run_goes_on_to_equal_files(corpus: Path, tmp_path: Path) -> N
     """A signal lets the video at hand end and keeps it; the next run ends at the files of an unbroken one."""
     words = ("train", "prepare", corpus, tmp_path / "data", "--truth", "--size", "96", "--workers", "1", *SMALL)
     process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "data").glob("*/*/clip.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: list((tmp_path / "data").glob("*/*/clip.json")), 120, longest_pause_s=0.01)
     process.send_signal(signal.SIGTERM)
     told, errors = process.communicate(timeout=120)
     assert process.returncode == 3, errors

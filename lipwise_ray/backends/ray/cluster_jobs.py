@@ -201,7 +201,7 @@ class ClusterJobs:
             raise SetupError(
                 "other_run",
                 f"{job.id} on {self.address}",
-                got="is a run of another manifest or of other settings",
+                got="is a run with another manifest or other settings",
                 do="Wait until it has ended, or name another --state or --id",
             )
         return job.id

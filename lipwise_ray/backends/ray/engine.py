@@ -354,7 +354,7 @@ class RayEngine:
             data, gpu_bytes = ray.get(call)
             self.gpu_bytes = max(self.gpu_bytes, gpu_bytes)
             return Outcome(worker_slot, task, task.kind.read_result(data), None)
-        except ValidationError as error:  # what it gave is no result of its kind
+        except ValidationError as error:  # what it gave is not a result of its kind
             return Outcome(worker_slot, task, None, failure_of(error))
         except ray.exceptions.RayTaskError as error:
             return Outcome(worker_slot, task, None, replace(failure_of_task(error), log=self._agents.tail(slot)))

@@ -120,7 +120,7 @@ def _disconnected(name: str, address: str, error: SetupError) -> DisconnectedErr
         "out_of_reach",
         address,
         got=f"the connection was lost while the run was followed ({error.happened})",
-        do=f"The run may go on there; follow it again: {how_to_follow(name, address)}",
+        do=f"The run may still be at work there; follow it again: {how_to_follow(name, address)}",
     )
 
 

@@ -218,12 +218,12 @@ def connect(address: str) -> Path | None:
     An embedded Ray listens on loopback only; see `environment.guard_local_ray` for its token.
 
     Raises:
-        SetupError: It cannot be started or reached, or this process uses Ray already: another run, or its program.
+        SetupError: It cannot be started or reached, or this process already uses Ray: another run, or its program.
     """
     with _ONE_RAY:
         if ray.is_initialized() and not _ENDED_BY_ITSELF.is_set():  # what is used would end with ours
             do = "Wait for the other run or call ray.shutdown(), or run this in a process of its own"
-            raise SetupError("ray_in_use", f"Ray at {address}", got="this process uses Ray already", do=do)
+            raise SetupError("ray_in_use", f"Ray at {address}", got="this process already uses Ray", do=do)
         folder = _connect(address)
         _ENDED_BY_ITSELF.clear()
         return folder

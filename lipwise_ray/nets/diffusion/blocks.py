@@ -49,7 +49,7 @@ class ResnetBlock(nn.Module):
         c_in: Channels of the input.
         c_out: Channels of the output.
         eps: Of the normalisations.
-        time_channels: Width of the time embedding that is added between the convolutions; None for none.
+        time_channels: Width of the time embedding that is added between the convolutions, or None.
     """
 
     def __init__(self, c_in: int, c_out: int, eps: float, time_channels: int | None = None) -> None:

@@ -9,13 +9,10 @@ import numpy as np
 from lipwise_ray.faces.pairing import best_pairs
 from lipwise_ray.faces.tracks import MIN_AFFINITY, affinity, jumps, most_moved
 from lipwise_ray.pipeline.analysis.looks import Look
-from lipwise_ray.values import F32Array, F64Array, I64Array
+from lipwise_ray.values import F64Array, I64Array
 
 _FAR_MOVED = 0.25
 """Sides of a face that are too far for a curve to know its way, however fast it moves."""
-
-_SPIKE, _STILL = 2.5, 1.0
-"""A cut within a shot shows as a change of the image that is 2.5 times that of the frames around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +78,3 @@ def _speeds(beside: Moves, there: I64Array, rows: I64Array) -> F64Array:
     """Return the speeds of some faces, by their rows, in sides a frame; 0 for those who are not seen there."""
     is_same = rows[:, None] == there[None, :]
     return np.asarray((is_same * beside.step).max(axis=1, initial=0.0) / beside.frames, np.float64)
-
-
-def is_spike(around: F32Array, between: F32Array) -> bool:
-    """Tell whether the image changes at once between two frames, and not around them.
-
-    Args:
-        around: Changes of all frames from `AROUND_FRAMES` before the two to as many after, shape (N,).
-        between: Those of the frames after the first of the two, up to the second.
-    """
-    return bool(between.max() > _SPIKE * np.median(around) + _STILL)

@@ -91,7 +91,6 @@ class Diariser:
 
     Args:
         settings: They name the networks.
-        threads: For each network; 0 for as many as there are cores, up to 8.
 
     Attributes:
         rate_hz: Rate of the samples that they take.
@@ -100,9 +99,9 @@ class Diariser:
         SettingsError: The extra is not installed, or a network is not there, or is none that sherpa-onnx takes.
     """
 
-    def __init__(self, settings: DiariseSettings, threads: int = 0) -> None:
+    def __init__(self, settings: DiariseSettings) -> None:
         check_diariser(settings)
-        self._settings, self._threads = settings, threads or min(usable_cores(), _MOST_THREADS)
+        self._settings = settings
         rate_hz = json.loads(self._answer(self._request(), "diarise"))
         if rate_hz not in _RATES_HZ:
             raise _bad(settings, SEGMENTATION, f"states a rate of {rate_hz} Hz")
@@ -153,7 +152,7 @@ class Diariser:
             threshold=self._settings.threshold,
             min_duration_on_s=self._settings.min_duration_on_s,
             min_duration_off_s=self._settings.min_duration_off_s,
-            threads=self._threads,
+            threads=min(usable_cores(), _MOST_THREADS),
         )
 
     def _answer(self, request: SherpaRequest, where: str) -> str:

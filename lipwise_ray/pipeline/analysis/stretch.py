@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipwise_ray.faces.shots import AROUND_FRAMES, BLEND_FRAMES, BlendMeter, ChangeMeter, jump_cuts, tiny_image
+from lipwise_ray.faces.shots import (
+    AROUND_FRAMES,
+    BLEND_FRAMES,
+    BlendMeter,
+    ChangeMeter,
+    is_spike,
+    jump_cuts,
+    tiny_image,
+)
 from lipwise_ray.media.frames import FrameRecipe, SmallImage, small_image
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.pipeline.analysis.looks import Between, FaceFinder, Look
-from lipwise_ray.pipeline.analysis.second_look import Moves, is_spike, may_jump, moves
+from lipwise_ray.pipeline.analysis.second_look import Moves, may_jump, moves
 from lipwise_ray.settings.model import DetectSettings
 from lipwise_ray.values import BoolArray, F32Array, Span, U8Array
 

@@ -39,7 +39,7 @@ class SignedDelivery:
 
     Attributes:
         record: For the result; None where nothing is to be signed.
-        side_car: Bytes of the file that has to lie beside it; None for none.
+        side_car: Bytes of the file that has to lie beside it, or None.
     """
 
     record: CredentialsRecord | None = None

@@ -40,11 +40,11 @@ class Output(Protocol):
         ...
 
     def seen(self) -> Seen | None:
-        """Return size and time stamp or tag of the file that is there, None for none."""
+        """Return size and time stamp or tag of the file that is there, or None."""
         ...
 
     def sha256(self, on_block: Callable[[], None]) -> str | None:
-        """Read the file that is there, telling of blocks, and return its hash; None for none.
+        """Read the file that is there, telling of blocks, and return its hash, or None.
 
         Raises:
             StorageError: It cannot be read.
@@ -123,7 +123,7 @@ class FileOutput:
         if path.is_dir():
             raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
         if path.exists() and not path.is_file():  # whoever reads from a pipe or a device would lose it
-            raise OutputError("not_writable", str(path), got="is there, and is no file", do="Choose another name")
+            raise OutputError("not_writable", str(path), got="is there, and is not a file", do="Choose another name")
         if _is_kept_by_another(path):
             raise OutputError(
                 "not_writable",
@@ -144,14 +144,14 @@ class FileOutput:
             raise write_problem(path, error) from error
 
     def seen(self) -> Seen | None:
-        """Return size and time stamp of the file that is there, None for none."""
+        """Return size and time stamp of the file that is there, or None."""
         if not self._path.is_file():
             return None
         found = self._path.stat()
         return Seen(found.st_size, str(found.st_mtime_ns))
 
     def sha256(self, on_block: Callable[[], None]) -> str | None:
-        """Read the file that is there and return its hash; None for none."""
+        """Read the file that is there and return its hash, or None."""
         digest = hashlib.sha256()
         try:
             with self._path.open("rb") as file:
@@ -211,12 +211,12 @@ class ObjectOutput:
         self._bucket.names(f"{self._key}/")
 
     def seen(self) -> Seen | None:
-        """Return size and tag of the object that is there, None for none."""
+        """Return size and tag of the object that is there, or None."""
         facts = self._put or self._bucket.facts(self._key)
         return None if facts is None or facts.size is None else Seen(facts.size, facts.tag)
 
     def sha256(self, on_block: Callable[[], None]) -> str | None:
-        """Read the object that is there and return its hash; None for none."""
+        """Read the object that is there and return its hash, or None."""
         return self._bucket.sha256(self._key, on_block)
 
     def remove(self) -> None:

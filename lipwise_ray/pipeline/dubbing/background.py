@@ -31,7 +31,7 @@ def check_mixable(settings: Settings, background: str | None) -> None:
         raise SettingsError(
             "background_copied",
             "encode.audio.codec = copy",
-            got="a row has a background, and what is mixed cannot be copied",
+            got="a row has a background, and mixed audio cannot be copied",
             do='Use encode.audio.codec = "auto"',
         )
 

@@ -64,7 +64,7 @@ class JobSpec:
         beside: Further soundtracks of its file.
         script: Text in place of audio.
         background: Path or address of a track that is mixed under the delivered audio, or ``keep`` for that of the
-            video; None for none.
+            video, or None.
         window: Part of the output that is made, for a preview of it; None for all.
     """
 

@@ -50,7 +50,7 @@ class JobContext:
         Args:
             recipe: The recipe.
             threads: Of a decoder in software.
-            engine: A video engine that may decode it; None for none.
+            engine: A video engine that may decode it, or None.
         """
         info, index = self.video.info, self.video.index
         return VideoReader(

@@ -253,14 +253,14 @@ def render_chunk(
         lipsync: The network; None leaves all faces as they are.
         restorer: Makes new faces sharper; None for no restoration.
         landmarker: Sees where jaws end; None for masks of a typical face.
-        parser: Keeps hair, glasses and the like out of a face's mask; None for none.
+        parser: Keeps hair, glasses and the like out of a face's mask, or None.
         occluder: Keeps things in front of a face out of its mask; None compares it with the frames around.
         upscaler: Enlarges finished frames; None keeps their size.
         planes: Reads faces from frames and lays them over.
         lights: Matches the light of new faces.
         compositor: Works on images of restored faces.
-        engine: The video engine of the worker's GPU; None for none.
-        encoding: Encoding from that GPU's memory, for frames that the engine decoded; None for none.
+        engine: The video engine of the worker's GPU, or None.
+        encoding: Encoding from that GPU's memory, for frames that the engine decoded, or None.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
         threads: Of the decoder and the encoder.

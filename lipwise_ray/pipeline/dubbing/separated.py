@@ -34,7 +34,7 @@ def own_stream(job: JobContext) -> AudioInfo:
     Raises:
         AudioError: It has none.
     """
-    path, why = job.video.info.path, "it is no video with audio"
+    path, why = job.video.info.path, "it is not a video with audio"
     try:
         if not job.video.is_still and not path.is_dir():
             return probe_audio(path, job.spec.settings.limits)

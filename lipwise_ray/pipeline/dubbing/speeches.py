@@ -220,7 +220,7 @@ def texts_of(job: JobSpec, cues: Sequence[Cue], voice_of: Callable[[str], str]) 
 
     Args:
         job: The row's job.
-        cues: Those of its file; none without.
+        cues: Those of its file, or none.
         voice_of: Gives the voice that speaks for the one that is named, or for none.
     """
     script, language = job.script, job.language or ""

@@ -58,6 +58,6 @@ def check_markable(settings: Settings) -> None:
         raise SettingsError(
             "watermark_copied",
             "encode.audio.codec = copy",
-            got="marking.watermark changes the new audio, and what is changed cannot be copied",
+            got="marking.watermark changes the new audio, and changed audio cannot be copied",
             do='Use encode.audio.codec = "auto"',
         )

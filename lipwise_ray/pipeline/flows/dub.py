@@ -151,7 +151,7 @@ class RowFlow(SpokenRowTasks[DubResult]):
             case RenderResult():
                 self._count(task, result)
             case _ if task.kind is not HEAR and task.kind not in BESIDE_RENDERING:
-                raise TypeError(f"{task.id}: {type(result).__name__} is no result of a row's task")
+                raise TypeError(f"{task.id}: {type(result).__name__} is not a result of a row's task")
             case _:
                 pass  # the state has what the task made
 

@@ -61,7 +61,7 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
                 self.tally.chunks_rendered += 1
                 self.tally.frames_rendered += task.frames
             case _:
-                raise TypeError(f"{task.id}: {type(result).__name__} is no result of an evaluation's task")
+                raise TypeError(f"{task.id}: {type(result).__name__} is not a result of an evaluation's task")
         if self._open:
             return []
         if self._missing:

@@ -57,7 +57,7 @@ def keep_line(
         line_id: Names its content.
         clips: Its clips.
         salvage: Keep what decodes of damaged streams.
-        encoder: Its states are computed and kept too; None for none.
+        encoder: Its states are computed and kept too, or None.
         on_block: Called now and then.
 
     Raises:

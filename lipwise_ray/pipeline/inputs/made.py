@@ -62,4 +62,4 @@ class MadeFiles:
         if self._store is not None:
             for name in self._store.names(str(PurePosixPath(key).parent)):
                 self._store.remove(name)
-        return StorageError(LOST, key, got=got, do="Run the same command again: it is made anew")
+        return StorageError(LOST, key, got=got, do="Run the same command again: it is made again")

@@ -145,7 +145,7 @@ def open_audio(
         limits: Limits on its size and length; None for the default ones, by the header alone.
         choice: The stream; None for the file's usual one.
         speech: Tells speech from pauses, once for its content too.
-        encoder: Its states are computed and kept, once for its content too; None for none.
+        encoder: Its states are computed and kept, once for its content too, or None.
         on_block: Called now and then while it does.
 
     Raises:

@@ -52,7 +52,7 @@ class Media:
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
         series_rate: Frames a second of an image sequence.
-        store: The state, where files are that earlier tasks made; None without.
+        store: The state, where files are that earlier tasks made, or None.
         sites: Reader of videos of sites; None where addresses of the web are those of files.
     """
 
@@ -312,7 +312,7 @@ def media_of(
         settings: The run's.
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
-        store: The state; None without.
+        store: The state, or None.
     """
     rate = Fraction(settings.source.still_rate)
     policy = policy_of(settings.paths)

@@ -38,7 +38,7 @@ class RangedRow(Protocol):
 
     @property
     def tracks(self) -> str | None:
-        """Face tracks of its own; None for none."""
+        """Face tracks of its own, or None."""
         ...
 
     @property

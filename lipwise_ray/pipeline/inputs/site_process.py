@@ -114,7 +114,7 @@ def site_process(
     Args:
         address: The video's page.
         policy: Hosts that may be asked.
-        cookies: A file of cookies; None for none.
+        cookies: A file of cookies, or None.
         most_pixels: Of a frame, where there is a choice of formats.
         most_bytes: Of the video.
         resolve: Looks names up; None for public ones alone.
@@ -175,7 +175,7 @@ def bare_environment(home: str) -> dict[str, str]:
 
 
 def _cookies_in(file: str | None) -> str | None:
-    """Return a file's cookies, which are handed on without a copy on the disk; None for none."""
+    """Return a file's cookies, which are handed on without a copy on the disk, or None."""
     if file is None:
         return None
     try:
@@ -183,7 +183,7 @@ def _cookies_in(file: str | None) -> str | None:
     except OSError as error:
         raise _no_cookies(file, f"cannot be read: {os_reason(error)}") from error
     except UnicodeDecodeError as error:
-        raise _no_cookies(file, "is no text") from error
+        raise _no_cookies(file, "is not a text") from error
 
 
 def _no_cookies(file: str, got: str) -> SettingsError:

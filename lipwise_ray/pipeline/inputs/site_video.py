@@ -34,7 +34,7 @@ class Sites:
     Attributes:
         policy: Hosts that may be asked: of pages, and of the files that they lead to.
         limits: Of an input.
-        cookies: A file of cookies in Netscape's format, for sites that ask for a login; None for none.
+        cookies: A file of cookies in Netscape's format, for sites that ask for a login, or None.
         resolve: Looks names up; None for public ones alone.
     """
 

@@ -39,4 +39,4 @@ def _read_gain(cells: Cells, text: str, overrides: dict[str, dict[str, Any]]) ->
         overrides.setdefault("mix", {})["background_gain_db"] = gain_db
         return
     do = f"Write decibels from {LEAST_GAIN_DB:g} to {MOST_GAIN_DB:g}"
-    cells.wrong("background_gain_db", f"{text[:40]!r} is no gain", do)
+    cells.wrong("background_gain_db", f"{text[:40]!r} is not a gain", do)

@@ -19,7 +19,7 @@ MOST_CHARACTERS = 10_000
 """Of one text: some ten minutes of speech."""
 
 MOST_VOICE_CHARACTERS = 100
-VOICE_DO = f"Voices have 1 to {MOST_VOICE_CHARACTERS} printable characters, the first of which is no hyphen"
+VOICE_DO = f"Voices have 1 to {MOST_VOICE_CHARACTERS} printable characters, the first of which is not a hyphen"
 _MOST_S = 1_000_000
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 """Marks of WebVTT and of SubStation, which are not said."""
@@ -83,9 +83,9 @@ def _check(path: Path, cue: Cue, before: Cue | None) -> None:
     if not any(character.isalnum() for character in cue.text):
         raise _bad(path, cue.where, f"cue {cue.number} has no text", "Write what is said, or remove the cue")
     if not is_text(cue.text) or "\0" in cue.text:
-        raise _bad(path, cue.where, f"the text of cue {cue.number} is none that UTF-8 can hold")
+        raise _bad(path, cue.where, f"the text of cue {cue.number} cannot be written in UTF-8")
     if cue.voice and not is_voice(cue.voice):
-        raise _bad(path, cue.where, f"{ascii(cue.voice)[:80]} is no name of a voice", VOICE_DO)
+        raise _bad(path, cue.where, f"{ascii(cue.voice)[:80]} is not the name of a voice", VOICE_DO)
     if len(cue.text) > MOST_CHARACTERS:
         raise _bad(path, cue.where, f"cue {cue.number} has {len(cue.text)} characters, more than {MOST_CHARACTERS}")
     if not 0 <= cue.start_s <= _MOST_S or not cue.end_s <= _MOST_S:
@@ -113,11 +113,11 @@ def _subtitles(path: Path, text: str) -> Iterator[Cue]:
         # A line of its own above the times is the cue's number, or its name.
         at = next((place for place, line in enumerate(lines[:2]) if "-->" in line), None)
         if at is None:
-            raise _bad(path, f"line {start}", f"{lines[0][:60]!r} is no cue", _TIMES_DO)
+            raise _bad(path, f"line {start}", f"{lines[0][:60]!r} is not a cue", _TIMES_DO)
         where, number = f"line {start + at}", number + 1
         times = cue_times(lines[at])
         if times is None:
-            raise _bad(path, where, f"{lines[at][:60]!r} are no times", _TIMES_DO)
+            raise _bad(path, where, f"{lines[at][:60]!r} are not times", _TIMES_DO)
         later = next((place for place, line in enumerate(lines) if place > at and "-->" in line), None)
         if later is not None:
             raise _bad(path, f"line {start + later}", "times of another cue", "Put an empty line between cues")
@@ -145,19 +145,19 @@ def _segments(path: Path, text: str) -> Iterator[Cue]:
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _bad(path, "", f"no JSON: {str(error)[:80]}", _JSON_DO) from error
+        raise _bad(path, "", f"not JSON: {str(error)[:80]}", _JSON_DO) from error
     if isinstance(found, Mapping):
         found = cast("Mapping[str, object]", found).get("segments")
     if not isinstance(found, list):
-        raise _bad(path, "", "no list of segments", _JSON_DO)
+        raise _bad(path, "", "not a list of segments", _JSON_DO)
     for number, value in enumerate(cast("list[object]", found), 1):
         where = f"segment {number}"
         segment = cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
         start_s, end_s, said, voice = (segment.get(key) for key in _SEGMENT_KEYS)
         if not _is_time(start_s) or not _is_time(end_s):
-            raise _bad(path, where, "its start or end is no number", _JSON_DO)
+            raise _bad(path, where, "its start or end is not a number", _JSON_DO)
         if not isinstance(said, str) or not isinstance(voice, str | None):
-            raise _bad(path, where, "its text or voice is no text", _JSON_DO)
+            raise _bad(path, where, "its text or voice is not a text", _JSON_DO)
         yield Cue(number, _as_float(start_s), _as_float(end_s), _said(said), (voice or "").strip(), where)
 
 

@@ -72,7 +72,7 @@ def read_diarisation(path: Path) -> dict[str, SpeakerTimes]:
 
 def _check(path: Path, turn: _Turn) -> None:
     if not turn.name or len(turn.name) > _MOST_NAME_CHARACTERS or not turn.name.isprintable():
-        got = f"{turn.name[:80]!r} is no name" if turn.name else "a turn without a speaker"
+        got = f"{turn.name[:80]!r} is not a name" if turn.name else "a turn without a speaker"
         raise _bad(path, turn.where, got, f"Names have 1 to {_MOST_NAME_CHARACTERS} characters")
     if not 0 <= turn.start_s <= _MOST_S or not turn.end_s <= _MOST_S:
         do = "Times are seconds from the start of the audio, at least 0"
@@ -124,7 +124,7 @@ def _rttm(path: Path, text: str) -> Iterator[_Turn]:
         if not fields or fields[0].startswith(";;"):
             continue
         if not fields[0].replace("-", "").isupper():
-            raise _bad(path, where, f"{line[:60]!r} is no line of an RTTM file", _RTTM_DO)
+            raise _bad(path, where, f"{line[:60]!r} is not a line of an RTTM file", _RTTM_DO)
         if fields[0] != "SPEAKER":
             continue  # what else is known of the recording
         if len(fields) < _RTTM_FIELDS:
@@ -145,7 +145,7 @@ def _seconds(path: Path, where: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise _bad(path, where, f"{text[:40]!r} is no time", "Write seconds") from error
+        raise _bad(path, where, f"{text[:40]!r} is not a time", "Write seconds") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,8 @@ class _Line:
 
     Attributes:
         voices: Names in its tags.
-        bracketed: A name in brackets before what is said; empty without.
-        name: Words before a colon, which may be a name; empty without.
+        bracketed: A name in brackets before what is said, or empty.
+        name: Words before a colon, which may be a name, or empty.
         said: The rest.
         text: All but tags and brackets.
         is_first: Another may begin to speak here: a cue's first line, or one with a dash.
@@ -223,7 +223,7 @@ def _cues(path: Path, text: str) -> Iterator[tuple[str, tuple[float, float], lis
         number += 1
         times = cue_times(line)
         if "-->" in line and times is None:
-            raise _bad(path, where, f"{line[:60]!r} are no times", "Write 00:00:01,000 --> 00:00:02,500")
+            raise _bad(path, where, f"{line[:60]!r} are not times", "Write 00:00:01,000 --> 00:00:02,500")
         if times is None:
             continue
         said: list[_Line] = []
@@ -278,7 +278,7 @@ def _json(path: Path, text: str) -> Iterator[_Turn]:
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _bad(path, "", f"no JSON: {str(error)[:80]}", do) from error
+        raise _bad(path, "", f"not JSON: {str(error)[:80]}", do) from error
     if isinstance(found, Mapping):
         document = cast("Mapping[str, object]", found)
         found = next((document[key] for key in ("segments", "turns") if key in document), found)
@@ -294,7 +294,7 @@ def _json(path: Path, text: str) -> Iterator[_Turn]:
             _as_float(one) if isinstance(one, int | float) and not isinstance(one, bool) else None for one in times
         )
         if start_s is None or end_s is None:
-            raise _bad(path, where, f"start or end is no number in {_outline(value)}", do)
+            raise _bad(path, where, f"start or end is not a number in {_outline(value)}", do)
         yield _Turn(name.strip(), start_s, end_s, where)
 
 

@@ -182,7 +182,7 @@ class _DubRows:
         check_twins(cells, ("id", "output"))
         for number, row_id, output in cells.table.overwriting():
             cells.back_to(number, row_id)
-            cells.wrong("output", f"{output!r} would overwrite an input", "Let it go elsewhere")
+            cells.wrong("output", f"{output!r} would overwrite an input", "Write it elsewhere")
         for number, row_id, output, other in cells.table.nested():
             cells.back_to(number, row_id)
             cells.wrong("output", f"{output!r} would lie under the output of line {line_of(other)}")
@@ -278,6 +278,6 @@ class _DubRows:
             numbers = []
         if len(numbers) != 4 or any(abs(number) > _MOST_PAD_PX for number in numbers):  # noqa: PLR2004  # four sides
             do = "Write four whole numbers: top,bottom,left,right"
-            self._cells.wrong("pads", f"{repr(value)[:80]} are no pads", do)
+            self._cells.wrong("pads", f"{repr(value)[:80]} are not pads", do)
             return
         into.setdefault("faces", {}).update(pads=numbers, pads_share=[0.0] * 4)

@@ -216,7 +216,7 @@ def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
             try:
                 record: object = json.loads(text, object_pairs_hook=_object)
             except _RepeatedKeyError as error:
-                yield line, {BROKEN: f'a line in which the key "{error}" stands twice'}
+                yield line, {BROKEN: f'a line in which the key "{error}" appears twice'}
                 continue
             except (ValueError, RecursionError) as error:
                 yield line, {BROKEN: f"a line that is not JSON ({error})"}

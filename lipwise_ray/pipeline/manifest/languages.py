@@ -88,7 +88,7 @@ def _problem_of(record: RawRow, files: Mapping[str, object]) -> str:
         return f"{len(files)} languages, and from 1 to {_MOST_LANGUAGES} are taken"
     unnamed = next((tag for tag in files if not _TAG.fullmatch(tag)), None)
     if unnamed is not None:
-        return f"{ascii(unnamed)[:40]} is no tag of a language"
+        return f"{ascii(unnamed)[:40]} is not a language tag"
     empty = next((tag for tag, file in files.items() if not isinstance(file, str) or not file.strip()), None)
     if empty is not None:
         return f"{empty} has no file"

@@ -129,7 +129,7 @@ class Cells:
         name = text.get("id", "")
         if name and (not ROW_ID.match(name) or len(name.encode()) > MOST_ID_BYTES):
             do = f"Take letters, digits and ._@+-, at most {MOST_ID_BYTES} bytes"
-            self.wrong("id", f"{name[:140]!r} is no id", do)
+            self.wrong("id", f"{name[:140]!r} is not an id", do)
         return RowCells(self._nothing | record, text, self._extra(record))
 
     def _extra(self, record: RawRow) -> dict[str, str]:
@@ -167,7 +167,7 @@ class Cells:
             elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS and not is_setting):
                 self.wrong(str(name), f"a {type(value).__name__} where one text or number belongs")
             elif not is_text(value):
-                self.wrong(str(name), f"{ascii(value)[:80]} is no text that UTF-8 can hold")
+                self.wrong(str(name), f"{ascii(value)[:80]} cannot be written in UTF-8")
             else:
                 wrong -= 1
         return not wrong
@@ -301,7 +301,7 @@ class Cells:
         """
         value = seconds_in(text) if text else None
         if text and value is None:
-            self.wrong(column, f"{text[:_MOST_DIGITS]!r} is no time", "Write seconds or h:mm:ss, at least 0")
+            self.wrong(column, f"{text[:_MOST_DIGITS]!r} is not a time", "Write seconds or h:mm:ss, at least 0")
         return value
 
     def whole(self, column: str, text: str) -> int:
@@ -314,7 +314,7 @@ class Cells:
             number = _LARGEST + 1
         if not -_LARGEST <= number <= _LARGEST:
             given = text[:_MOST_DIGITS]
-            self.wrong(column, f"{given!r} is no whole number from -{_LARGEST} to {_LARGEST}")
+            self.wrong(column, f"{given!r} is not a whole number from -{_LARGEST} to {_LARGEST}")
             return 0
         return number
 

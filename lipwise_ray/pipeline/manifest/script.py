@@ -71,5 +71,5 @@ def read_voice(cells: Cells, column: str, name: str) -> str:
         name: As the manifest spells it.
     """
     if name and not is_voice(name):
-        cells.wrong(column, f"{name[:80]!r} is no name of a voice", VOICE_DO)
+        cells.wrong(column, f"{name[:80]!r} is not the name of a voice", VOICE_DO)
     return name

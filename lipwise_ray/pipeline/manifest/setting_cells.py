@@ -66,7 +66,7 @@ def _as_json(value: object) -> str:
     try:
         return json.dumps(value, default=_number)
     except (TypeError, ValueError) as error:
-        got = f"a {type(value).__name__} is no value of a setting"
+        got = f"a {type(value).__name__} is not a value for a setting"
         raise SettingsError("bad_value", "", got=got, do="Write a number or a text") from error
 
 

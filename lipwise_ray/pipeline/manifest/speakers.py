@@ -54,7 +54,7 @@ class Script:
 
     Attributes:
         text: Words that are said from the start on; empty where a file or the speakers have them.
-        file: Path or address of a file of cues; None without.
+        file: Path or address of a file of cues, or None.
         voice: Name of the voice; empty for that of the settings.
         spoken_id: Identity of the file's contents when its cues were spoken; None before that.
     """
@@ -71,7 +71,7 @@ def has_text(script: Script | None, speakers: Iterable[Speaker]) -> bool:
     """Tell whether speech has to be made of a row's texts before anything else.
 
     Args:
-        script: The row's; None without.
+        script: The row's, or None.
         speakers: The row's.
     """
     return bool(script and (script.text or script.file)) or any(speaker.text for speaker in speakers)

@@ -72,7 +72,7 @@ def rebuild(letter: Letter, registry: Registry) -> Rebuilt:
         raise StateError(
             "secret_in_letter",
             f"dead letter of {task}",
-            got=f"a secret was left out of {', '.join(cut)}, for none is kept",
+            got=f"a secret was left out of {', '.join(cut)}, because none is kept",
             do="Run the submit again",
         )
     checkpoints, foreign = _of_here(payload.row.weights, registry)

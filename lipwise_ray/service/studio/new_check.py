@@ -61,7 +61,7 @@ class NewChecker:
 
     Args:
         service: The queue.
-        prices: What machines cost; None without.
+        prices: What machines cost, or None.
         models: Folder of pulled checkpoints; None for the usual one.
     """
 

@@ -86,7 +86,7 @@ class NewPage:
         assets: Files that clients sent.
         shell: Makes pages.
         plain: Removes this machine's paths from texts.
-        prices: What machines cost; None without.
+        prices: What machines cost, or None.
         models: Folder of pulled checkpoints; None for the usual one.
     """
 

@@ -29,17 +29,19 @@ class OriginalClock:
     clock: list[tuple[float, float]]
 
 
-def original_clock(store: Store, job_id: str, video_id: str, *, salvage: bool = False) -> OriginalClock | None:
+def original_clock(store: Store, job_id: str, video_id: str) -> OriginalClock | None:
     """Return the clock of a job; None where the state has no plan, or no frame index, of it.
 
     Args:
         store: The state.
         job_id: The job's records.
         video_id: Hash of its video.
-        salvage: The video was read past its damage.
     """
     plan = known_plan(store, job_id)
-    index = load_file(store, layout.index(video_id, salvage=salvage), FrameIndex.load)
+    keys = (
+        layout.index(video_id, salvage=salvage) for salvage in (False, True)
+    )  # a damaged video has the latter alone
+    index = next((found for key in keys if (found := load_file(store, key, FrameIndex.load)) is not None), None)
     if plan is None or index is None or int(plan.source.max(initial=0)) >= len(index):
         return None
     line = plan.timeline

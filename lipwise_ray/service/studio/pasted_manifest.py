@@ -102,7 +102,7 @@ def _draft(line: int, record: RawRow) -> tuple[str, JobDraft, list[LipwiseError]
     row_id, output = str(given.pop("id", "")), str(given.pop("output", ""))
     priority = str(given.pop("priority", 0))
     if not _WHOLE_NUMBER.fullmatch(priority) or abs(int(priority)) > MOST_PRIORITY:
-        got = f"{priority[:40]!r} is no whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}"
+        got = f"{priority[:40]!r} is not a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}"
         problems.append(ManifestError("row_priority", 'column "priority"', got=got, do="Write one, such as 0 or 5"))
         priority = "0"
     name = row_id or f"line-{line}"

@@ -74,7 +74,7 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
     def original(request: Request, job_id: str) -> Response:
         path = _original(service.job(job_id))
         if path is None:
-            raise RequestError("unknown_output", "the original", got="is no video on this machine")
+            raise RequestError("unknown_output", "the original", got="is not a video on this machine")
         media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         return sent_file(str(path), path.name, media_type, request)
 

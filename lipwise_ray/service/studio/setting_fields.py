@@ -30,7 +30,7 @@ class SettingField:
         default: Its default as TOML has it.
         takes: Values that it takes, in words.
         choices: Values of a ``choice``, as TOML has them.
-        low, high: Bounds of a ``number``; None without.
+        low, high: Bounds of a ``number``, or None.
         is_whole: A ``number`` has no decimals.
     """
 

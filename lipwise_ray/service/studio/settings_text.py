@@ -26,7 +26,7 @@ def overrides_of(text: str, renames: Renames = RENAMED) -> JsonObject:
         renames: Settings that got new names.
 
     Raises:
-        SettingsError: It is no TOML, a value stands in no section, or is none that a video may have of its own.
+        SettingsError: It is no TOML, a value is in no section, or is none that a video may have of its own.
     """
     try:
         tree = tomllib.loads(text)
@@ -41,13 +41,13 @@ def overrides_of(text: str, renames: Renames = RENAMED) -> JsonObject:
     columns: JsonObject = {}
     for section, values in with_new_names("settings", tree, renames).items():
         if not isinstance(values, Mapping):
-            got = f'"{section}" stands in no section'
+            got = f'"{section}" is in no section'
             raise SettingsError("bad_toml", "settings", got=got, do="Write it as section.key")
         for key, value in cast("Mapping[str, Any]", values).items():
             columns[f"{section}.{key}"] = _inline(value) if isinstance(value, Mapping) else value
     for name in columns:
         if name not in SETTING_COLUMNS:
-            got = f"{name} is none that a single video may have of its own"
+            got = f"{name} cannot be set for a single video"
             do = "lipwise-ray settings lists them; faces, pads, length and extend are columns"
             raise SettingsError("bad_toml", "settings", got=got, do=do)
     return columns

@@ -42,7 +42,7 @@ class StudioDoor:
         service: The queue.
         assets: Files that clients sent.
         links: Makes links that need no key; the pages' own go with the key.
-        prices: What machines cost; None without.
+        prices: What machines cost, or None.
         models: Folder of pulled checkpoints; None for the usual one.
     """
 
@@ -93,7 +93,7 @@ def studio_door(prices: Prices | None = None, models: Path | None = None) -> Mak
     """Return the maker of this door.
 
     Args:
-        prices: What machines cost; None without.
+        prices: What machines cost, or None.
         models: Folder of pulled checkpoints; None for the usual one.
     """
     return lambda service, assets, links: StudioDoor(service, assets, links, prices, models)

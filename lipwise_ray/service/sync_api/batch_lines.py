@@ -29,7 +29,7 @@ def batch_lines(data: bytes) -> list[tuple[str, GenerationRequest]]:
         data: JSON lines.
 
     Raises:
-        RequestError: It is too large, has too many lines or none, a name is there twice, or a line is no request; the
+        RequestError: It is too large, has too many lines or none, a name appears twice, or a line is no request; the
             first twenty such lines are named.
     """
     check_size(len(data))
@@ -43,7 +43,7 @@ def batch_lines(data: bytes) -> list[tuple[str, GenerationRequest]]:
             line = checked(TypeAdapter(BatchLine), text, "line")
             request = checked(TypeAdapter(GenerationRequest), TypeAdapter(JsonValue).dump_json(line.payload), "payload")
             if line.request_id in found:
-                raise RequestError("invalid_request", "request_id", got=f"{line.request_id!a} is there twice")
+                raise RequestError("invalid_request", "request_id", got=f"{line.request_id!a} appears twice")
             found[line.request_id] = request
     faults.end()
     return [*found.items()]

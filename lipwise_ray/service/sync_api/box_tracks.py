@@ -113,7 +113,7 @@ def tracks_of_boxes(boxes: Boxes, frames: int, size: Size) -> Tracks:
     wrong = np.flatnonzero((inside[:, 2:] - inside[:, :2]).min(axis=1) < _LEAST_SIDE_PX)
     if len(wrong):
         left, top, right, bottom = box[wrong[0]]
-        got = f"{left:g}, {top:g}, {right:g}, {bottom:g} is no box [x1, y1, x2, y2] in {size.width}x{size.height}"
+        got = f"{left:g}, {top:g}, {right:g}, {bottom:g} is not a box [x1, y1, x2, y2] in {size.width}x{size.height}"
         raise RequestError("invalid_request", f"{_FIELD}[{frame[wrong[0]]}]", got=got)
     count = len(frame)
     return Tracks(

@@ -33,7 +33,7 @@ class SyncDoor:
         service: The queue.
         assets: Files that clients sent.
         links: Makes links that need no key.
-        prices: What machines cost; None without.
+        prices: What machines cost, or None.
         models: Folder of pulled checkpoints; None for the usual one.
     """
 
@@ -75,7 +75,7 @@ def sync_door(prices: Prices | None = None, models: str | None = None) -> MakeDo
     """Return the maker of this door.
 
     Args:
-        prices: What machines cost; None without.
+        prices: What machines cost, or None.
         models: Folder of pulled checkpoints; None for the usual one.
     """
     return lambda service, assets, links: SyncDoor(service, assets, links, prices, models)

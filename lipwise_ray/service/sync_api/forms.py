@@ -110,7 +110,7 @@ def _fields_of(form: FormData) -> tuple[dict[str, JsonValue], list[tuple[str, Up
     for name, values in _by_name(form).items():
         value = values[0]
         if len(values) > 1:
-            raise RequestError("invalid_request", name, got=f"is there {len(values)} times")
+            raise RequestError("invalid_request", name, got=f"appears {len(values)} times")
         if name in _FILES and isinstance(value, UploadFile):
             continue
         if isinstance(value, UploadFile) or name in _FILES:
@@ -124,7 +124,7 @@ def _fields_of(form: FormData) -> tuple[dict[str, JsonValue], list[tuple[str, Up
             raise RequestError("invalid_request", name, got="unknown field")
     given = body.get("input")
     if not isinstance(given, list | None):
-        raise RequestError("invalid_request", "input", got="is no list")
+        raise RequestError("invalid_request", "input", got="is not a list")
     files = [(name, file) for name in _FILES if isinstance(file := form.get(name), UploadFile)]
     # Whatever else is wrong is found before files are looked at and kept.
     placed: list[JsonValue] = [{"type": name, "assetId": "file"} for name, _ in files]

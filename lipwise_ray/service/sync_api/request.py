@@ -173,7 +173,7 @@ def checked(adapter: TypeAdapter[Parsed], data: bytes | str, field: str = "") ->
         problems = error.errors(include_url=False)
     if problems[0]["type"] == "json_invalid":
         what = f"{field}: " if field else ""
-        got = f"no JSON: {problems[0].get('ctx', {}).get('error', '')}"
+        got = f"not JSON: {problems[0].get('ctx', {}).get('error', '')}"
         raise RequestError("bad_json", what.rstrip(": ") or "the body", got=got, do="Send a JSON object")
     missing = [one["loc"][0] for one in problems if one["type"] == "missing" and one["loc"] in {(n,) for n in _NEEDED}]
     # Null is as good as absent where nothing else is wrong with it.

@@ -53,7 +53,7 @@ Keyed = Annotated[str | None, Header(alias="Idempotency-Key", description="1-128
 def _dated(text: str) -> str:
     """Return a time as it was sent; without a date it is a number, which pydantic takes for seconds since 1970."""
     if not _DATE.match(text):
-        raise PydanticCustomError("datetime_parsing", "no time with a date; send one such as 2026-11-30T18:00:00Z")
+        raise PydanticCustomError("datetime_parsing", "not a time with a date; send one such as 2026-11-30T18:00:00Z")
     return text
 
 

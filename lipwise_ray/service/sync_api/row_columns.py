@@ -79,7 +79,7 @@ def row_columns(request: GenerationRequest, preset: str, usual_faces: str, files
     else:
         if len(sounds) > 1:
             got = f"{len(sounds)} audio or text inputs without segments"
-            raise RequestError("invalid_request", "segments", got=got, do="Say which is heard when")
+            raise RequestError("invalid_request", "segments", got=got, do="Say which is heard at what time")
         columns |= sounds[0][2]
         columns |= {"faces": rule} if rule else {}
     columns |= _lengths(options, has_segments=bool(request.segments), is_image=isinstance(picture, ImageInput))
@@ -138,7 +138,7 @@ def _cells_of(sound: SoundInput, field: str, files: Mapping[str, str]) -> JsonOb
             got = "this server's voices have no such setting"
             raise RequestError("not_offered", f"{field}.{name}", got=got, do="Leave it out")
     if provider.script.lstrip().startswith("@"):
-        raise RequestError("invalid_request", f"{field}.script", got="begins with @, which is not said")
+        raise RequestError("invalid_request", f"{field}.script", got="begins with @, which is not spoken")
     return {"text": provider.script, "voice": provider.voice_id}
 
 

@@ -41,7 +41,9 @@ def speakers_of(
         chosen = segment.options_override and segment.options_override.active_speaker_detection
         if chosen and chosen.bounding_boxes is not None:
             where = f"{field}.optionsOverride.active_speaker_detection.bounding_boxes"
-            raise RequestError("invalid_request", where, got="boxes cannot be a segment's", do="Put them into options")
+            raise RequestError(
+                "invalid_request", where, got="boxes cannot belong to a segment", do="Put them into options"
+            )
         rule = face_rule(chosen, f"{field}.optionsOverride.active_speaker_detection")
         end_s = min(segment.end_time, segment.start_time + _heard_s(segment.audio_input, f"{field}.audioInput"))
         speakers.append(
@@ -65,7 +67,7 @@ def _by_name(sounds: Sequence[tuple[str, SoundInput, JsonObject]]) -> Mapping[st
         if sound.ref_id is None:
             raise RequestError("invalid_request", f"{field}.refId", got="missing, and segments name audio by it")
         if sound.ref_id in found:
-            raise RequestError("invalid_request", f"{field}.refId", got=f"{sound.ref_id!a} is there twice")
+            raise RequestError("invalid_request", f"{field}.refId", got=f"{sound.ref_id!a} appears twice")
         found[sound.ref_id] = cells
     return found
 

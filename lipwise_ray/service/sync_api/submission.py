@@ -132,7 +132,7 @@ class GenerationDesk:
         known: dict[str, JobStatus] = {name: status for status, name in STATUSES.items()}
         unknown = [one for one in statuses if one not in known]
         if unknown:
-            got = f"{unknown[0][:40]!a} is no status"
+            got = f"{unknown[0][:40]!a} is not a status"
             raise RequestError("invalid_request", "status", got=got, do=f"Known: {', '.join(known)}")
         return self.service.jobs([known[one] for one in statuses], ids, limit=limit)
 
@@ -149,10 +149,7 @@ class GenerationDesk:
         asked = request.model_dump(mode="json", by_alias=True, exclude_none=True)
         echoed = request.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_ECHOED_WITHOUT)
         return JobDraft(
-            columns={
-                **self._columns(request),
-                **self._tracks(request),
-            },  # inputs are looked at before boxes are written
+            columns=self._columns(request) | self._tracks(request),  # inputs are checked before boxes are written
             door=DOOR,
             name=request.output_file_name or "video",
             asked=echoed,
@@ -174,7 +171,7 @@ class GenerationDesk:
         except RequestError as error:
             raise RequestError(error.code, named.field, got=error.happened, do=error.do) from error
         if media is not None and media.kind == _NOT_FOR[named.type]:
-            got = f"the asset is {'audio' if media.kind == 'AUDIO' else 'an image'}, and stands as {named.type}"
+            got = f"the asset is {'audio' if media.kind == 'AUDIO' else 'an image'}, but is named as {named.type}"
             raise RequestError("invalid_request", named.field, got=got)
         return str(path)
 
@@ -206,7 +203,7 @@ def check_webhook(address: str | None, field: str) -> None:
     """Refuse an address that cannot be told of anything.
 
     Args:
-        address: The address; None for none.
+        address: The address, or None.
         field: Its name in the request.
 
     Raises:

@@ -178,7 +178,7 @@ def test_a_command_that_is_not_there_is_found_before_any_work(tmp_path: Path) ->
     """Nothing is rendered for a signature that cannot come; a program of the search path is found there."""
     chain = str(company(tmp_path).chain)
     assert signer_of(MarkingSettings(certificate=chain, sign_command=("cat",))).command == ("cat",)
-    with pytest.raises(SettingsError, match=r"marking\.sign_command: .*kms-sign is no program"):
+    with pytest.raises(SettingsError, match=r"marking\.sign_command: .*kms-sign is not a program"):
         check_signing(
             MarkingSettings(c2pa="require", certificate=chain, sign_command=(str(tmp_path / "kms-sign"), "a"))
         )

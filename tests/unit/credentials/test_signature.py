@@ -46,7 +46,7 @@ def test_rsa_signs_too(tmp_path: Path) -> None:
 def test_the_signature_of_another_key_is_none(files: Company, tmp_path: Path) -> None:
     """What the certificate does not vouch for is found before a file says so."""
     other = company(tmp_path / "other")
-    with pytest.raises(NotSignedError, match="no es256 signature"):
+    with pytest.raises(NotSignedError, match="not a valid es256 signature"):
         signing(files.chain.read_bytes(), str(other.key), (), "es256")(DATA)
 
 
@@ -67,5 +67,5 @@ def test_a_command_that_gives_nothing_is_told_of(command: tuple[str, ...], why: 
 
 def test_garbage_of_a_command_is_no_signature(files: Company) -> None:
     """Its length is told."""
-    with pytest.raises(NotSignedError, match="5 bytes that are no es256"):
+    with pytest.raises(NotSignedError, match="5 bytes that are not a valid es256"):
         signing(files.chain.read_bytes(), "", ("echo", "oops"), "es256")(DATA)

@@ -282,7 +282,7 @@ def test_an_address_is_no_file_to_verify(address: str) -> None:
 def test_a_named_pipe_is_no_file_to_verify(tmp_path: Path) -> None:
     """Nobody waits for somebody to write to it."""
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert verify(tmp_path / "pipe.mp4").problems == ("it is no file",)
+    assert verify(tmp_path / "pipe.mp4").problems == ("it is not a file",)
 
 
 def test_text_around_certificates_may_be_in_any_encoding(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.faces.shots import BLEND_FRAMES, BlendMeter, ChangeMeter, jump_cuts, shots, tiny_image
+from lipwise_ray.faces.shots import BLEND_FRAMES, BlendMeter, ChangeMeter, is_spike, jump_cuts, shots, tiny_image
 from lipwise_ray.values import BoolArray, Span
 
 FRAMES, START = 75, 30
@@ -79,3 +79,13 @@ def test_jump_cuts_stand_out_from_the_frames_around() -> None:
     assert [jump_cuts(change, *frames) for frames in ((10, 13), (10, 11), (11, 12), (7, 10))] == [2, 1, 0, 0]
     assert jump_cuts(np.full(30, 6.0, np.float32), 10, 13) == 0
     assert jump_cuts(np.tile(np.array([0.0, 6.0], np.float32), 15), 10, 13) == 0
+
+
+def test_a_cut_within_a_shot_is_a_change_at_once() -> None:
+    """A jump cut changes the image at once; a moving camera changes it all the time."""
+    calm = np.full(12, 0.5, np.float32)
+    assert not is_spike(calm, calm[4:7])
+    calm[5] = 6.0
+    assert is_spike(calm, calm[4:7])
+    assert not is_spike(calm, calm[6:7])
+    assert not is_spike(np.full(12, 6.0, np.float32), np.full(3, 6.0, np.float32))

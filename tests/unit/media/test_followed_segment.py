@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
+from tests.support.waiting import until
 
 FRAMES = 30
 CLIP = ClipSpec(size=Size(320, 240))
@@ -32,14 +32,6 @@ def _spec(codec: str = "ffv1") -> EncodeSpec:
 def _write(writer: SegmentWriter, first: int = 0, stop: int = FRAMES) -> None:
     for number in range(first, stop):
         writer.write(draw_frame(CLIP, number), number)
-
-
-def _wait_for(followed: FollowedSegment) -> None:
-    """Wait until something is decoded."""
-    deadline_s = time.monotonic() + 30
-    while not followed.decoded:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1"])
@@ -62,7 +54,7 @@ def test_frames_are_decoded_before_the_last_one_is_there(tmp_path: Path) -> None
         FollowedSegment(path, threads=1, on_frame=lambda frame: seen.append(frame.pts or 0)) as followed,
     ):
         _write(writer, 0, 20)
-        _wait_for(followed)
+        until(lambda: followed.decoded)
         _write(writer, 20)
         segment = writer.finish()
         followed.prove(segment.frames)
@@ -77,10 +69,7 @@ def test_what_changes_after_it_was_decoded_is_found(tmp_path: Path) -> None:
     with SegmentWriter(path, _spec("libx264")) as writer, FollowedSegment(path, threads=1) as followed:
         _write(writer)
         segment = writer.finish()
-        deadline_s = time.monotonic() + 30
-        while followed.decoded < FRAMES // 2:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
+        until(lambda: followed.decoded >= FRAMES // 2)
         data = bytearray(path.read_bytes())
         data[len(data) // 4] ^= 0xFF
         path.write_bytes(data)
@@ -118,7 +107,7 @@ def test_a_segment_that_is_given_up_is_not_waited_for(tmp_path: Path) -> None:
     def render() -> None:
         with SegmentWriter(path, _spec()) as writer, FollowedSegment(path, threads=1) as followed:
             _write(writer, 0, 20)
-            _wait_for(followed)
+            until(lambda: followed.decoded)
             raise RuntimeError("the GPU is lost")
 
     with pytest.raises(RuntimeError, match="the GPU is lost"):

@@ -1,4 +1,4 @@
-"""Audio files that end before their samples do."""
+"""Audio and video files that end before what they state."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_two_people_in_a_stereo_file(settings: Settings, tmp_path: Path) -> None
     assert abs(start - 6) < 0.3
     assert abs(end - 12) < 0.3
     target.write_text("corrected")
-    with pytest.raises(OutputError, match="which may hold corrections") as caught:
+    with pytest.raises(OutputError, match="and may hold corrections") as caught:
         diarise(tmp_path / "a talk.wav", out=target, settings=settings)
     assert caught.value.code == "diarisation_is_there"
     assert target.read_text() == "corrected"

@@ -61,7 +61,7 @@ def test_whatever_has_no_partner_is_named(tmp_path: Path) -> None:
         "a.wav": "is for the same video and language as a.mp3",
         "a_final.wav": "no video has its name",
         "c.de.wav": "no video has its name",
-        odd: "its name is no text that UTF-8 can hold",
+        odd: "its name cannot be written in UTF-8",
         "b.mp4": "no audio has its name",
     }
 

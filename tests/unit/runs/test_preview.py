@@ -51,7 +51,7 @@ def test_a_preview_takes_the_place_of_no_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["s3://bucket/a.mp4", "s3:/bucket/a.mp4", "https://example.com/a.mp4"])
 def test_a_preview_is_a_file_of_this_machine(address: str) -> None:
     """An address is told as one before any work, also where a path has lost one of its slashes."""
-    with pytest.raises(SettingsError, match="is no file of this machine"):
+    with pytest.raises(SettingsError, match="is not a file on this machine"):
         preview({"video": "v.mp4", "audio": "s.wav"}, out=address)
 
 
@@ -63,7 +63,7 @@ def test_a_place_that_cannot_be_written_is_found_before_any_work(tmp_path: Path)
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(OutputError, match="there is no folder"):
         preview(row, out=tmp_path / "no" / "p.mp4", cache=tmp_path / "cache")
-    with pytest.raises(OutputError, match="is no file"):
+    with pytest.raises(OutputError, match="is not a file"):
         preview(row, out=tmp_path / "pipe.mp4", cache=tmp_path / "cache")
     assert not (tmp_path / "no").exists()
 

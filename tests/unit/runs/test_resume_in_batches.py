@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -76,9 +75,6 @@ class Case:
         look_on: Callable[[int], None] = lambda _: None,
     ) -> Report:
         self.kinds, self.rows = Counter(), set()
-        second = int(time.time())
-        while int(time.time()) == second:  # runs of one second have no order
-            time.sleep(0.05)
 
         def make(config: WorkerConfig) -> Watched:
             engine = Watched(config, 1, CHUNKS, lambda _: False, Marks())

@@ -47,8 +47,8 @@ def test_voices_that_are_missing_are_named(tmp_path: Path) -> None:
     rows = [{"text": "Hola"}, {"text": "Hola", "voice": "zz"}, {"text": "@c.json"}, {"text": "@d.srt"}]
     found = _findings(tmp_path, rows, 'tts.engine="espeak"')
     assert [line.partition(" ")[0] for line in found] == ["tts_voice", "tts_voice", "bad_cues"]
-    assert "line 3 (id=r1): tts: 'zz' is no voice that it has (espeak-ng)" in found[0]
-    assert "'es+nope' is no voice" in found[1]
+    assert "line 3 (id=r1): tts: 'zz' is not one of its voices (espeak-ng)" in found[0]
+    assert "'es+nope' is not one of its voices" in found[1]
     assert "d.srt, line 2: cue 1 has no text" in found[2]
 
 
@@ -65,7 +65,7 @@ def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
     program = f'tts.command=["{sys.executable}"]'
     assert _findings(tmp_path, rows, 'tts.engine="command"', program) == []
     (line,) = _findings(tmp_path, rows, 'tts.engine="command"', program, 'tts.voices=["bob"]')
-    assert "'ann' is no voice that it has (known: bob)" in line
+    assert "'ann' is not one of its voices (known: bob)" in line
 
 
 def test_the_length_of_speech_is_estimated(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_every_row_can_be_read_again(media: tuple[Path, Path], tmp_path: Path) -
 def test_nothing_is_overwritten_unasked(media: tuple[Path, Path], tmp_path: Path) -> None:
     """One file that is there keeps both from being written; --force takes their places."""
     (tmp_path / "job.toml").write_text("mine")
-    with pytest.raises(LipwiseError, match=r"job\.toml: is there already\. Add --force"):
+    with pytest.raises(LipwiseError, match=r"job\.toml: exists already\. Add --force"):
         write_starter(tmp_path, *media)
     assert not (tmp_path / "manifest.csv").exists()
     assert (tmp_path / "job.toml").read_text() == "mine"

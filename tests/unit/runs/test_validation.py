@@ -186,7 +186,7 @@ def test_a_diarisation_file_is_read(
     found = [json.loads(line) for line in said.splitlines()][:-1]
     (broken,) = [one for one in found if one["line"]]
     assert (broken["row_id"], broken["code"]) == ("broken", "bad_diarisation")
-    assert "line 2: 'zero' is no time" in broken["message"]
+    assert "line 2: 'zero' is not a time" in broken["message"]
     assert {one["message"].split(":")[0]: one["rows"] for one in found if not one["line"]}["model lr_asd_talkset"] == 1
 
 

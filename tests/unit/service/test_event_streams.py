@@ -144,6 +144,6 @@ def test_there_are_so_many_listeners() -> None:
     """One more is refused, until one has gone."""
     hub = EventHub(2)
     with hub.listening(None):
-        with hub.listening("a"), pytest.raises(RequestError, match="2 clients listen"):
+        with hub.listening("a"), pytest.raises(RequestError, match="2 clients are listening"):
             hub.check_room()
         hub.check_room()

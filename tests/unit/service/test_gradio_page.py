@@ -92,7 +92,7 @@ def test_what_is_missing_is_said(page: tuple[GradioPage, Service], footage: Path
     for text, what in (("  ", "is empty"), ("@/etc/passwd", "begins with @")):
         with pytest.raises(RequestError, match=what):
             next(form.speak(video, text, "", "", "", *_values(form)))
-    with pytest.raises(RequestError, match="none was begun"):
+    with pytest.raises(RequestError, match="none was started"):
         form.cancel("")
     assert service.counts()["pending"] == 0
 

@@ -192,7 +192,7 @@ def test_links_of_a_listener_at_all_addresses_name_this_machine(tmp_path: Path) 
     [
         ("uploads/out", None, "where the files of clients are"),
         (None, "uploads", "where the files of clients are"),
-        ("token", None, "is no folder"),
+        ("token", None, "is not a folder"),
         ("state", None, "is the state"),
     ],
 )

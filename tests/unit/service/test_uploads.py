@@ -254,7 +254,7 @@ def test_old_files_go(store: AssetStore) -> None:
     assert store.expire(90_000.0, lambda path: path.endswith(kept.id)) == 2
     assert store.get(kept.id) == kept
     for gone in (old, pending):
-        with pytest.raises(RequestError, match="there is none"):
+        with pytest.raises(RequestError, match="none has the id"):
             store.get(gone.id)
 
 

@@ -33,7 +33,7 @@ def test_every_row_is_in_one_shard_and_shards_are_alike() -> None:
 @pytest.mark.parametrize("text", ["", "3", "0/8", "9/8", "3/0", "a/b", "-1/2", "1/99999"])
 def test_what_is_no_shard(text: str) -> None:
     """A plain error."""
-    with pytest.raises(SettingsError, match=r"--shard: '.*' is no shard; one is NUMBER/COUNT"):
+    with pytest.raises(SettingsError, match=r"--shard: '.*' is not a shard; one is NUMBER/COUNT"):
         Shard.parse(text)
 
 

@@ -254,7 +254,7 @@ def test_a_clip_of_two_lists_is_prepared_once(tmp_path: Path) -> None:
 def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: str) -> None:
     """Names that leave the data set's folder are refused."""
     (tmp_path / "train.txt").write_text(f"a/1\n{name}\n")
-    with pytest.raises(InputError, match="is no clip below this folder"):
+    with pytest.raises(InputError, match="is not a clip below this folder"):
         find_footage(tmp_path, 0.1)
 
 
@@ -314,7 +314,7 @@ def test_names_that_are_too_long_for_a_list_become_short_ones(tmp_path: Path) ->
 def test_a_list_that_is_none_is_refused_in_plain_words(tmp_path: Path) -> None:
     """One that is missing, and one in another encoding."""
     (tmp_path / "val.txt").write_bytes(b"clips/\xff\xfe\n")
-    for name, reason in (("none.txt", "no such file or directory"), ("val.txt", "no text in UTF-8")):
+    for name, reason in (("none.txt", "no such file or directory"), ("val.txt", "not a text in UTF-8")):
         with pytest.raises(InputError, match=rf"{name}: not a file list of clips: {reason}\. Run"):
             read_list(tmp_path / name)
 

@@ -106,11 +106,11 @@ def test_a_text_or_voice_that_it_does_not_take_is_an_error(spanish: Path, tmp_pa
     (folder / "embeddings" / "ann.safetensors").write_bytes(b"not a voice")
     engine = _engine(folder)
     waiting = threading.active_count()
-    with pytest.raises(SettingsError, match=r"'eve' is no voice that it has \(known: ann, bill_boerst, lola\)"):
+    with pytest.raises(SettingsError, match=r"'eve' is not one of its voices \(known: ann, bill_boerst, lola\)"):
         engine.speak("Hola.", "eve", "es")
-    with pytest.raises(WeightsError, match=r"bill_boerst\.safetensors: is no file of this model: its layers"):
+    with pytest.raises(WeightsError, match=r"bill_boerst\.safetensors: is not a file of this model: its layers"):
         engine.speak("Hola.", "bill_boerst", "es")
-    with pytest.raises(WeightsError, match=r"ann\.safetensors: is no file of this model"):
+    with pytest.raises(WeightsError, match=r"ann\.safetensors: is not a file of this model"):
         engine.speak("Hola.", "ann", "es")
     with pytest.raises(AudioError, match=r"pocket, voice lola: did not speak ' ': Text prompt cannot be empty"):
         engine.speak(" ", "lola", "es")
@@ -138,11 +138,11 @@ def test_files_that_are_no_model_are_told(spanish: Path, tmp_path: Path) -> None
     with pytest.raises(WeightsError, match="the package pocket-tts knows no model 'klingon'"):
         _engine(folder)
     # By its name it is the published one, which has other layers.
-    with pytest.raises(WeightsError, match=r"model\.safetensors: is no file of this model"):
+    with pytest.raises(WeightsError, match=r"model\.safetensors: is not a file of this model"):
         _engine(folder.rename(tmp_path / "english_2m_2026-10"))
     folder = _copy(spanish, tmp_path / "spanish")
     (folder / "config.yaml").write_text("flow_lm: [")
-    with pytest.raises(WeightsError, match=r"config\.yaml: is no file of this model"):
+    with pytest.raises(WeightsError, match=r"config\.yaml: is not a file of this model"):
         _engine(folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(WeightsError, match=r"tokenizer\.json: no such checkpoint file"):
@@ -184,7 +184,7 @@ def test_a_language_that_a_model_does_not_speak_is_told(spanish: Path, tmp_path:
     check_voice(tts, files, "lola", "")
     with pytest.raises(SettingsError, match="the model spanish speaks es, and the row's language is 'de'"):
         check_voice(tts, files, "lola", "de")
-    with pytest.raises(SettingsError, match=r"'eve' is no voice that it has \(known: bill_boerst, lola\)"):
+    with pytest.raises(SettingsError, match=r"'eve' is not one of its voices \(known: bill_boerst, lola\)"):
         check_voice(tts, files, "eve", "es")
     request = _request(_copy(spanish, tmp_path / "mine"))
     check_voice(request.settings.tts, request.checkpoints, "lola", "de")

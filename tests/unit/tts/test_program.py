@@ -67,7 +67,9 @@ def test_a_program_that_writes_without_end_is_stopped(tmp_path: Path, monkeypatc
         ProgramEngine(["/bin/cat", "/dev/zero"], 30, tmp_path).speak("Hello", "", "en")
 
 
-@pytest.mark.parametrize(("words", "got"), [((), "is empty"), (("no-such-program-here",), "is no program here")])
+@pytest.mark.parametrize(
+    ("words", "got"), [((), "is empty"), (("no-such-program-here",), "is not a program on this machine")]
+)
 def test_a_command_without_a_program_is_found_before_work(words: tuple[str, ...], got: str) -> None:
     """The setting is named, and what it must be."""
     with pytest.raises(SettingsError, match=got):
@@ -85,7 +87,7 @@ def test_espeak_says_equal_texts_alike(tmp_path: Path) -> None:
     assert not np.array_equal(first, other)
     assert 0.5 < len(first) / rate_hz < 4
     assert espeak_has("en-us+f3", "")
-    with pytest.raises(SettingsError, match="'zz' is no voice"):
+    with pytest.raises(SettingsError, match="'zz' is not one of its voices"):
         engine.speak("Hello", "zz", "en")
 
 

@@ -66,12 +66,12 @@ def test_equal_texts_sound_alike(tmp_path: Path) -> None:
 def test_a_text_or_voice_that_it_does_not_take_is_an_error(tmp_path: Path) -> None:
     """The message names the voice, and those there are; a style of another model is the file's fault."""
     engine = _engine(write_supertonic(tmp_path / "model"))
-    with pytest.raises(SettingsError, match=r"'F9' is no voice that it has \(known: F1, M1\)"):
+    with pytest.raises(SettingsError, match=r"'F9' is not one of its voices \(known: F1, M1\)"):
         engine.speak("Hello.", "F9", "en")
     with pytest.raises(AudioError, match="has no sound for"):
         engine.speak("漢字", "F1", "ja")
     (tmp_path / "model" / "voice_styles" / "M1.json").write_text(json.dumps({"style": 1}))
-    with pytest.raises(WeightsError, match=r"M1\.json: is no file of supertonic"):
+    with pytest.raises(WeightsError, match=r"M1\.json: is not a file of supertonic"):
         engine.speak("Hello.", "M1", "en")
 
 

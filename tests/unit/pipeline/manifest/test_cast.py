@@ -57,7 +57,7 @@ def test_a_cast_names_faces(folder: Path) -> None:
         ({"faces": "left"}, "'left' names no speaker and face"),
         ({"faces": "ANNA="}, "'ANNA=' names no speaker and face"),
         ({"faces": "ANNA=left;ANNA=right"}, "two faces for 'ANNA'"),
-        ({"faces": "ANNA=lefft"}, "'lefft' is no rule"),
+        ({"faces": "ANNA=lefft"}, "'lefft' is not a rule"),
         ({"faces": "ANNA=none"}, "nobody of the cast has a face"),
         ({"faces": "", "turns": "t.txt"}, "unknown ending of 't.txt'"),
         ({"faces": "", "turns": "gone.rttm"}, "file not found"),

@@ -34,10 +34,10 @@ def test_cues_are_sentences_at_their_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "got"),
     [
-        ("a.srt", "Just a letter.\n", "a.srt, line 1: 'Just a letter.' is no cue. Write 00:00:01,000 -->"),
+        ("a.srt", "Just a letter.\n", "a.srt, line 1: 'Just a letter.' is not a cue. Write 00:00:01,000 -->"),
         ("a.srt", "", "no cues in it"),
         ("a.srt", b"\xff\xfe\x00", "not a text in UTF-8"),
-        ("a.srt", "1\n00:00:00 --> soon\nHello\n", "line 2: '00:00:00 --> soon' are no times"),
+        ("a.srt", "1\n00:00:00 --> soon\nHello\n", "line 2: '00:00:00 --> soon' are not times"),
         ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\n\n", "line 2: cue 1 has no text"),
         ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\n<i>...</i>\n", "line 2: cue 1 has no text"),
         (
@@ -48,9 +48,9 @@ def test_cues_are_sentences_at_their_times(tmp_path: Path) -> None:
         ("a.srt", SRT.replace("02,000 --> 00:00:03", "00,100 --> 00:00:03"), "before cue 1 at 0.5 s"),
         ("a.srt", SRT.replace("--> 00:00:02,000", "--> 00:00:00,500"), "the end of cue 1, 0.5 s, is not after"),
         ("a.srt", SRT.replace("\n\n2", "\n2"), "line 6: times of another cue. Put an empty line between cues"),
-        ("a.json", "{}", "no list of segments"),
-        ("a.json", '[{"start": "1", "end": 2, "text": "x"}]', "segment 1: its start or end is no number"),
-        ("a.json", '[{"start": 1, "end": 2}]', "segment 1: its text or voice is no text"),
+        ("a.json", "{}", "not a list of segments"),
+        ("a.json", '[{"start": "1", "end": 2, "text": "x"}]', "segment 1: its start or end is not a number"),
+        ("a.json", '[{"start": 1, "end": 2}]', "segment 1: its text or voice is not a text"),
         ("a.json", f'[{{"start": 1, "end": {10**400}, "text": "x"}}]', "cue 1 lasts from 1 s to inf s"),
         ("a.txt", "Hello", 'unknown ending ".txt"'),
     ],

@@ -201,4 +201,4 @@ def test_a_key_that_stands_twice_in_an_object_is_a_row_error(folder: Path, again
     (folder / "m.jsonl").write_text(f"{good[:-1]}, {again}}}\n{good}\n")
     manifest = _read(folder / "m.jsonl")
     assert [row.line for row in manifest.rows] == [2]
-    assert [" stands twice" in str(problem) for problem in manifest.problems] == [True]
+    assert [" appears twice" in str(problem) for problem in manifest.problems] == [True]

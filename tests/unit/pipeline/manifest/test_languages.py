@@ -70,7 +70,7 @@ def test_a_row_says_how_many_soundtracks_its_file_has(folder: Path) -> None:
     ("changes", "message"),
     [
         ({"audio": {}}, "0 languages"),
-        ({"audio": {"spanish!": "a.wav"}}, "'spanish!' is no tag of a language"),
+        ({"audio": {"spanish!": "a.wav"}}, "'spanish!' is not a language tag"),
         ({"audio": {"es": ["a.wav"]}}, "es has no file"),
         ({"audio": {"es": " "}}, "es has no file"),
         ({"language": "es"}, "audio by language beside a language"),

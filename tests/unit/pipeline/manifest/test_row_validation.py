@@ -54,16 +54,16 @@ def test_whole_numbers_may_come_from_a_spreadsheet(text: str, number: int) -> No
     assert _cells().whole("priority", text) == number
     for wrong in ("0.5", "9" * 50, "many"):
         (said,) = _said_of(lambda cells, wrong=wrong: cells.whole("priority", wrong))
-        assert "is no whole number" in said
+        assert "is not a whole number" in said
 
 
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"id": "a/b", "video": "v"}, "'a/b' is no id"),
+        ({"id": "a/b", "video": "v"}, "'a/b' is not an id"),
         ({"id": "a", "video": ["v", "w"]}, "a list where one text or number belongs"),
         ({"id": "a", "video": "v", "strat": 1}, 'unknown column - did you mean "start"?'),
-        ({"id": "a", "video": "\ud800"}, "no text that UTF-8 can hold"),
+        ({"id": "a", "video": "\ud800"}, "cannot be written in UTF-8"),
         ({"id": "a", BROKEN: "3 cells where the header has 2"}, "3 cells where the header has 2"),
     ],
 )

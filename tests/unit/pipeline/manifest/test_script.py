@@ -66,7 +66,7 @@ def test_speakers_may_have_texts(tmp_path: Path) -> None:
         ({"text": "@c.txt"}, "unknown ending of 'c.txt'"),
         ({"text": "x" * 10_001}, "10001 characters of text"),
         ({"audio": "a.wav", "voice": "es"}, "'es' without a text"),
-        ({"text": "Hello", "voice": "x" * (MOST_VOICE_CHARACTERS + 1)}, "is no name of a voice"),
+        ({"text": "Hello", "voice": "x" * (MOST_VOICE_CHARACTERS + 1)}, "is not the name of a voice"),
         ({"text": "Hello", "language": "auto"}, 'column "language": auto beside a text'),
         ({"speakers": [{"faces": "left", "text": "Hi", "audio": "a.wav"}]}, "audio beside a text or voice"),
         ({"speakers": [{"faces": "left", "text": ""}]}, "nothing to say"),
@@ -87,8 +87,8 @@ def test_no_row_can_name_a_file_of_the_state(tmp_path: Path, column: str) -> Non
     name = f"state://speech/abc/{'0' * 64}.wav"
     row = {"audio": "a.wav", column: f"@{name}" if column == "text" else name}
     problems = [one.got for one in _read(tmp_path, policy, **row).problems]
-    assert any("state is none of the schemes" in got for got in problems)
-    with pytest.raises(InputError, match="none of the schemes"):
+    assert any("state is not among the schemes" in got for got in problems)
+    with pytest.raises(InputError, match="not among the schemes"):
         policy.check(name)
 
 
@@ -101,4 +101,4 @@ def test_no_voice_is_an_option(tmp_path: Path) -> None:
     cells.table.add(1, "a", "", "", None)
     cells.table.close_entry()
     (bad,) = cells.table.bad()
-    assert ["'--all' is no name of a voice" in str(problem) for problem in bad.problems] == [True]
+    assert ["'--all' is not the name of a voice" in str(problem) for problem in bad.problems] == [True]

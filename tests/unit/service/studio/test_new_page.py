@@ -67,7 +67,7 @@ def test_the_plan_tells_time_and_price_before_anything_is_submitted(site: Site, 
     ("change", "field", "words"),
     [
         ({"video_asset": ""}, "video", "no video was chosen"),
-        ({"video_asset": "a0"}, "video", "there is none of the id"),
+        ({"video_asset": "a0"}, "video", "none has the id"),
         ({"audio_asset": "", "audio_url": "/etc/passwd"}, "audio", "not read for clients"),
         ({"faces": "lefty"}, "faces", "lefty"),
         ({"preset": "slowest"}, "preset", "slowest"),

@@ -48,9 +48,9 @@ def test_only_settings_are_shown() -> None:
     ("text", "told"),
     [
         ("composite.feather =", "not TOML"),
-        ("feather = 1", '"feather" stands in no section'),
-        ("engine.kind = 'ray'", "engine.kind is none that a single video may have"),
-        ("faces.select = 'all'", "faces.select is none that a single video may have"),
+        ("feather = 1", '"feather" is in no section'),
+        ("engine.kind = 'ray'", "engine.kind cannot be set for a single video"),
+        ("faces.select = 'all'", "faces.select cannot be set for a single video"),
         ("composite.feather = 2026-01-01", "a date"),
         ("encode.keep = [2026-01-01]", "a date"),
         ("composite.feather = nan", "without bounds"),

@@ -56,8 +56,8 @@ def test_boxes_are_tracks_of_the_stretches_in_which_the_face_stays() -> None:
     [
         ([BOX], "1 entries; the video has 2 frames"),
         ([None, None], "no frame has a box"),
-        ([None, [5.0, 5.0, 5.0, 9.0]], r"bounding_boxes\[1\]: 5, 5, 5, 9 is no box"),
-        ([[900.0, 5.0, 950.0, 9.0], None], "is no box .* in 640x360"),
+        ([None, [5.0, 5.0, 5.0, 9.0]], r"bounding_boxes\[1\]: 5, 5, 5, 9 is not a box"),
+        ([[900.0, 5.0, 950.0, 9.0], None], "is not a box .* in 640x360"),
     ],
 )
 def test_boxes_that_cannot_be_are_refused(boxes: Any, message: str) -> None:
@@ -112,8 +112,8 @@ def test_a_batch_is_a_request_a_line() -> None:
     [
         ("", "0 lines", 400),
         (f"{_line('a')}\n" * 501, "501 lines", 400),
-        ("{}\n{", "line 1: line.request_id: missing.*line 2: line: no JSON", 422),
-        (f"{_line('a')}\n{_line('a')}", "line 2: request_id: 'a' is there twice", 422),
+        ("{}\n{", "line 1: line.request_id: missing.*line 2: line: not JSON", 422),
+        (f"{_line('a')}\n{_line('a')}", "line 2: request_id: 'a' appears twice", 422),
         (_line("a").replace("/v2/generate", "/v2/other"), "line 1: line.endpoint", 422),
         (_line("a", options={"temprature": 1}), "line 1: payload.options.temprature: unknown field", 422),
         (_line("a", note="x" * (5 << 20)), "at most 5242880 are taken", 413),

@@ -63,7 +63,7 @@ def test_a_time_is_not_read_from_a_number(server: Served, number: str) -> None:
     """A day without its dashes would be one of 1970, and all batches were made after it."""
     told = _asked(server, "GET", "/v2/batch", params={"created_after": number})
     assert (told.status_code, told.json()["errorCode"]) == (422, "invalid_request")
-    assert "query.created_after: no time with a date; send one such as" in str(told.json()["message"])
+    assert "query.created_after: not a time with a date; send one such as" in str(told.json()["message"])
 
 
 @pytest.mark.parametrize(

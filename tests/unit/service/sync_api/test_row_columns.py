@@ -199,7 +199,7 @@ FACE = "options.active_speaker_detection"
         (_request(inputs=[VIDEO, SOUND], segments=[_segment(0, 1)]), "input[1].refId: missing"),
         (
             _request(inputs=[VIDEO, {**SOUND, "refId": "one"}, {**SOUND, "refId": "one"}], segments=[_segment(0, 1)]),
-            "input[2].refId: 'one' is there twice",
+            "input[2].refId: 'one' appears twice",
         ),
         (
             _request(inputs=TWO_SOUNDS, segments=[{**_segment(0, 1), "optionsOverride": {"sync_mode": "loop"}}]),
@@ -219,8 +219,8 @@ def test_what_cannot_be_done_is_refused_by_name(body: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"{", "the body: no JSON"),
-        (b"\xff\xfe", "the body: no JSON"),
+        (b"{", "the body: not JSON"),
+        (b"\xff\xfe", "the body: not JSON"),
         (b"{}", "has no model and no input"),
         (b'{"model": "quality"}', "has no input"),
         (b'{"model": null, "input": null}', "has no model and no input"),
