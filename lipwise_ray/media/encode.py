@@ -118,7 +118,7 @@ def encoder_options(spec: EncodeSpec) -> dict[str, str]:
     if spec.codec in HARDWARE_CODECS:
         return {"rc": "vbr", "cq": str(quality), "preset": _NVENC_PRESETS.get(spec.preset, spec.preset)}
     return {
-        "libx264": lambda: {"crf": str(quality), "preset": spec.preset, **_x264_params(spec.hdr)},
+        "libx264": lambda: {"crf": str(quality), "preset": spec.preset, **_x264_params(spec)},
         "libx265": lambda: {"crf": str(quality), "preset": spec.preset, "x265-params": _x265_params(spec)},
         "libsvtav1": lambda: {
             "crf": str(quality),
@@ -164,8 +164,10 @@ def steady_x264() -> list[str]:
     return ["asm=AVX2"] if "avx512f" in (processor_flags() or ()) else []
 
 
-def _x264_params(hdr: Hdr) -> dict[str, str]:
-    parts = steady_x264()
+def _x264_params(spec: EncodeSpec) -> dict[str, str]:
+    parts, hdr = steady_x264(), spec.hdr
+    # FFmpeg tells x264 with the first frame that the bottom field comes first, and the first frames say otherwise.
+    parts += ["bff=1"] if spec.field_order == "bff" else []
     parts += [f"mastering-display={steps(hdr.mastering)}"] if hdr.mastering else []
     parts += [f"cll={hdr.light.brightest_pixel},{hdr.light.brightest_frame}"] if hdr.light else []
     return {"x264-params": ":".join(parts)} if parts else {}

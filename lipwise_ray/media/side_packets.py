@@ -19,12 +19,14 @@ from lipwise_ray.media.side_streams import Attached, LeftBehind, SidePart, SideS
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
+    from av.stream import Stream
     from av.subtitles.codeccontext import SubtitleCodecContext
 
 _TICK_S = Fraction(1, 1000)
 _TIMED = ("mp4", "mov")  # an edit list hides what a packet holds before the output begins
 _ONE_AT_A_TIME = "mov_text"
 _EMPTY_TEXT_BYTES = 2  # of mov_text: ends the text before
+_LENGTH_BYTES = 2  # of a mov_text, before it; its style comes after
 
 
 @dataclass(slots=True)
@@ -134,7 +136,10 @@ class SidePackets:
         added.metadata.clear()
         added.metadata.update(side.tags)
         self.muxed[added.index] = Muxed(side.kind, side.codec)
-        return _Lane(added, self.muxed[added.index], self.chosen.edits, decoder, self.chosen.container in _TIMED)
+        lane = _Lane(added, self.muxed[added.index], self.chosen.edits, decoder, self.chosen.container in _TIMED)
+        if stream.codec_context.codec.canonical_name == _ONE_AT_A_TIME:
+            lane.source = stream
+        return lane
 
     def _attach(self, output: OutputContainer, file: Attached) -> Packet[Any] | None:
         """Add a file; returns the packet of a cover that is a stream."""
@@ -169,6 +174,18 @@ def _next(packets: Iterator[Packet[Any]], name: str) -> Packet[Any] | None:
         raise SegmentError("side_streams", name, got=f"cannot be read to its end: {error}") from error
 
 
+def _joined(one: Packet[Any], other: Packet[Any]) -> Packet[Any]:
+    """Return two texts of MP4 that begin together as one, under each other, in the style of the first."""
+    raw, added = bytes(one), bytes(other)
+    stop = _LENGTH_BYTES + int.from_bytes(raw[:_LENGTH_BYTES], "big")
+    line = added[_LENGTH_BYTES : _LENGTH_BYTES + int.from_bytes(added[:_LENGTH_BYTES], "big")]
+    text = raw[_LENGTH_BYTES:stop] + b"\n" + line
+    joined = av.Packet(len(text).to_bytes(_LENGTH_BYTES, "big") + text + raw[stop:])
+    joined.pts, joined.dts, joined.time_base = one.pts, one.dts, one.time_base
+    joined.duration = max(one.duration or 0, other.duration or 0)
+    return joined
+
+
 @dataclass(slots=True)
 class _Lane:
     """A side stream on its way: packets come on the source's clock and go on the output's."""
@@ -180,9 +197,24 @@ class _Lane:
     hides_starts: bool
     last: Fraction | None = None
     held: Packet[Any] | None = None
+    source: Stream | None = None
+    waiting: Packet[Any] | None = None
 
     def take(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """Yield the packets that are written for one."""
+        """Yield the packets that are written for one, or for the one before it."""
+        if self.source is None or packet.pts is None:
+            yield from self._taken(packet)
+            return
+        # MP4's texts follow each other without a gap; after an edit list that leaves out the first ones FFmpeg states
+        # the lengths of others.
+        before, self.waiting = self.waiting, packet
+        if before is not None:
+            yield from self._taken(before, until=packet.pts)
+
+    def _taken(self, packet: Packet[Any], until: int | None = None) -> Iterator[Packet[Any]]:
+        """Yield the packets that are written for one, which lasts until a time where that is known."""
+        if until is not None and packet.pts is not None:
+            packet.duration = max(0, until - packet.pts)
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             self.muxed.lost += 1
@@ -194,8 +226,12 @@ class _Lane:
         if ready is None:
             return
         now = cast("int", ready.dts) * ready.time_base
-        if self.last is not None and now <= self.last:
-            self.muxed.lost += 1  # muxers refuse a time that stands still
+        if self.held is not None and now == self.last:
+            self.held = _joined(self.held, ready)
+            return
+        # In Matroska texts may begin together, and packets of TrueHD are shorter than a tick.
+        if self.last is not None and (now < self.last or (self.hides_starts and now == self.last)):
+            self.muxed.lost += 1
             return
         self.last = now
         if self.muxed.codec != _ONE_AT_A_TIME:
@@ -211,6 +247,9 @@ class _Lane:
 
     def flush(self) -> Iterator[Packet[Any]]:
         """Yield the packets that waited for the next one, of which there is none any more."""
+        if self.waiting is not None and self.source is not None:
+            length = self.source.duration
+            yield from self._taken(self.waiting, None if length is None else (self.source.start_time or 0) + length)
         if self.held is not None:
             yield self._written(self.held)
 

@@ -49,10 +49,10 @@ _COVERS = {
 _MOST_ATTACHED_BYTES = 1 << 28
 # True of the source's file and not of what it shows; FFmpeg's own stream copy leaves most of them out too.
 _FALSE_TAGS = {
-    *("encoder", "encoded_by", "software", "creation_time", "modification_date", "duration", "timecode"),
-    *("major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"),
-    *("company_name", "product_name", "product_version", "product_uid", "application_platform", "toolkit_version"),
-    *("uid", "generation_uid", "operational_pattern_ul", "material_package_umid"),
+    *("encoder", "encoded_by", "software", "creation_time", "modification_date", "duration", "timecode", "uid"),
+    *("major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "material_package_umid"),
+    *("company_name", "product_name", "product_version", "product_version_num", "product_uid", "toolkit_version"),
+    *("application_platform", "toolkit_version_num", "generation_uid", "operational_pattern_ul"),
     *("wm/encodingtime", "wmfsdkversion", "wmfsdkneeded", "isvbr", "devicemanufacturer", "deviceconformancetemplate"),
 }
 _OWN_TAGS = ("comment", "description")

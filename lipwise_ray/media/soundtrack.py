@@ -53,6 +53,13 @@ _OPUS_RATE_HZ = 48000
 _PADDING_S = Fraction(30, 1000)  # encoders fill up the last packet, and few containers say how much of it
 _ONE_SURROUND = frozenset({"aac", "libopus", "alac"})
 _WIDE_LAYOUTS = ("5.1", "7.1")
+_ODD_ORDER = (5, 7)
+"""Numbers of channels that FFmpeg's libopus, left to itself, puts into another order than the stream's header says."""
+_UNSTATED = {
+    "matroska": (_PCM, {"mono", "stereo", "2.1", "quad", "5.0", "5.1", "6.1", "7.1"}),
+    "mp4": ({"flac"}, {"mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"}),
+}
+"""Codecs of which a container states the number of channels alone, and the layouts that readers take that for."""
 _FORMATS = {("flac", 16): "s16", ("flac", 24): "s32", ("alac", 16): "s16p", ("alac", 24): "s32p"}
 
 
@@ -100,11 +107,15 @@ def plan_soundtrack(
             do='Use encode.audio.codec = "auto"',
         )
     name = canonical(info.codec)
-    fitting = name in _COPY[container]
+    same = name.replace("be", "le") if name.startswith("pcm_") else name
+    is_told = _tells_layout(container, same, info.layout)
+    fitting = name in _COPY[container] and is_told
     whole = duration_s == sound.duration_s and not info.lead_s and sound.is_even
     if codec == "copy" and not (whole and fitting):
         reason = f"it is {name}, which {container} does not carry"
-        if fitting:
+        if not is_told:
+            reason = f"its channels are {info.layout}, which {container} cannot say of {name}"
+        elif fitting:
             reason = "its length has to be cut or padded" if sound.is_even else _unevenness(sound)
         raise copy_impossible(info, container, reason)
     is_lossless = name in LOSSLESS or name.startswith("pcm_")
@@ -112,10 +123,17 @@ def plan_soundtrack(
     encoder = codec
     if codec in ("auto", "copy"):
         usual = "libopus" if container == "webm" else "aac"
-        same = name.replace("be", "le") if name.startswith("pcm_") else name
         encoder = same if same in LOSSLESS & _COPY[container] else usual
+        if not is_told:
+            encoder = "flac" if container == "matroska" else usual
     copy = codec in ("auto", "copy") and whole and fitting
     return SoundtrackPlan(copy, encoder, 0 if encoder in LOSSLESS else bitrate, duration_s, bits)
+
+
+def _tells_layout(container: str, codec: str, layout: str) -> bool:
+    """Tell whether who reads a file learns which channels its audio has, and not their number alone."""
+    codecs, assumed = _UNSTATED.get(container, (frozenset[str](), set[str]()))
+    return codec not in codecs or layout.replace("(side)", "") in assumed
 
 
 def canonical(decoder: str) -> str:
@@ -156,7 +174,9 @@ def add_soundtrack(
     options = {"b": str(plan.bitrate or 64_000 * min(info.channels, 6))} if plan.codec in ("aac", "libopus") else {}
     sample_format = _FORMATS.get((plan.codec, plan.bits))
     try:
-        layout = _encoder_layout(plan.codec, rate_hz, info.layout)
+        layout = _encoder_layout(plan.codec, rate_hz, info.layout, output.format.name)
+        if plan.codec == "libopus" and len(channel_names(layout)) in _ODD_ORDER:
+            options["mapping_family"] = "1"
         stream: AudioStream = output.add_stream(plan.codec, rate=rate_hz, options=options)  # type: ignore[assignment]  # an audio codec gives an audio stream
         stream.codec_context.layout = layout
         if sample_format:
@@ -314,8 +334,8 @@ def _encoder_rate(codec: str, rate_hz: int) -> int:
     return rate_hz
 
 
-def _encoder_layout(codec: str, rate_hz: int, layout: str) -> str:
-    """Return the layout that is closest to an audio stream's and that an encoder writes.
+def _encoder_layout(codec: str, rate_hz: int, layout: str, container: str) -> str:
+    """Return the layout that is closest to an audio stream's, that an encoder writes and a container tells.
 
     Raises:
         FFmpegError: It writes none.
@@ -325,7 +345,7 @@ def _encoder_layout(codec: str, rate_hz: int, layout: str) -> str:
     wider = [name for name in _WIDE_LAYOUTS if len(channel_names(name)) >= count]
     candidates = [*([] if codec in _ONE_SURROUND else [layout]), unsided, *wider, "stereo"]
     refused: Exception | None = None
-    for candidate in candidates:
+    for candidate in (name for name in candidates if _tells_layout(container, codec, name)):
         context = cast("AudioCodecContext", av.CodecContext.create(codec, "w"))
         context.sample_rate, context.layout = rate_hz, candidate
         context.format = (context.codec.audio_formats or ["s16"])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -194,6 +195,39 @@ def test_texts_that_overlap_are_shown_one_at_a_time(tmp_path, monkeypatch):
     with av.open(str(output)) as found:
         assert [(round(a, 3), round(b, 3)) for a, b, _ in _texts(found)] == [(0.0, 0.6), (0.6, 0.3), (1.0, 0.9)]
     assert "the end of 1 texts of stream 3" in [one["what"] for one in result["left_behind"]]
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("a.mkv", [(0.5, 0.9, "one"), (0.5, 0.4, "two"), (1.5, 0.3, "three")]),
+        ("a.webm", [(0.5, 0.9, "one"), (0.5, 0.4, "two"), (1.5, 0.3, "three")]),
+        ("a.mp4", [(0.5, 0.9, "one\ntwo"), (1.5, 0.3, "three")]),
+    ],
+)
+def test_texts_that_begin_together_are_all_there(output, expected, tmp_path, monkeypatch):
+    """Where a container shows one text at a time they are one, under each other."""
+    monkeypatch.setattr(f"{__name__}.TEXTS", ((500, 900, "one"), (500, 400, "two"), (1500, 300, "three")))
+    _source(tmp_path / "film.mkv", "matroska", "subrip")
+    path, result = _dubbed(tmp_path, tmp_path / "film.mkv", output, sets=('encode.keep=["subtitles"]',))
+    with av.open(str(path)) as found:
+        ahead_s = max(0.0, -found.start_time / av.time_base)  # of WebM, whose audio begins early
+        assert [(round(a - ahead_s, 1), round(b, 3), text) for a, b, text in _texts(found)] == expected
+    assert result["left_behind"] == []
+
+
+def test_texts_last_as_long_after_an_edit_list(tmp_path):
+    """As where a film was cut without encoding it: MP4's edit list hides the first text, and FFmpeg counts on."""
+    _source(tmp_path / "film.mp4", "mp4", "mov_text")
+    content = bytearray((tmp_path / "film.mp4").read_bytes())
+    track = content.index(b"elst", content.rindex(b"trak", 0, content.index(b"sbtl")))
+    media = content.index(b"mdhd", track)
+    (rate_hz,) = struct.unpack(">I", content[media + 16 : media + 20])
+    content[track + 16 : track + 20] = struct.pack(">i", rate_hz // 2)  # half a second into its texts
+    (tmp_path / "film.mp4").write_bytes(content)
+    output, _ = _dubbed(tmp_path, tmp_path / "film.mp4", "a.mkv")
+    with av.open(str(output)) as found:
+        assert [(round(b, 3), text) for _, b, text in _texts(found)] == [(0.3, "two"), (0.9, "<i>three</i>")]
 
 
 def test_a_late_clock_and_a_longer_sound(tmp_path):

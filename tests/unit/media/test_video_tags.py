@@ -13,7 +13,7 @@ import pytest
 
 from lipwise_ray.errors import SegmentError
 from lipwise_ray.media.encode import EncodeSpec, encoded_size
-from lipwise_ray.media.fields import FieldOrder, deinterlaced
+from lipwise_ray.media.fields import AV_FIELD_ORDER, FieldOrder, deinterlaced
 from lipwise_ray.media.frames import make_recipe, small_image
 from lipwise_ray.media.hdr import Hdr, LightLevels, MasteringDisplay
 from lipwise_ray.media.index import build_index
@@ -114,6 +114,9 @@ def test_fields_stay_fields(order: FieldOrder, codec: str, name: str, tmp_path: 
     spec = _spec(codec, "yuv422p10le" if codec == "prores_ks" else "yuv420p", field_order=order)
     tags = VideoTags(field_order=order, color=ColorTags(1, 1, 1))
     assert _finished(tmp_path, name, spec, tags).field_order == order
+    with av.open(str(tmp_path / name)) as container:  # what H.264 says beside each picture too, from the first on
+        stated = container.streams.video[0].codec_context.field_order
+        assert codec != "libx264" or stated == AV_FIELD_ORDER[order]
 
 
 @pytest.mark.parametrize(
