@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.media.container import open_input
+from lipwise_ray.media.container import open_input, reading
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
@@ -160,8 +160,17 @@ def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
 
 
 def _audio_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
-    """Return the length of a speaker's audio in seconds, by its container."""
+    """Return the length of a speaker's audio in seconds, by its container; of one that states none, by its packets."""
     file = media.local(speaker.audio, media.identity(speaker.audio))
-    probe_audio(file, settings.limits, split_choice(speaker.audio)[1])
-    with open_input(file) as container:
-        return Fraction(container.duration or 0, _MICROSECONDS)
+    info = probe_audio(file, settings.limits, split_choice(speaker.audio)[1])
+    with reading(file), open_input(file) as container:
+        if container.duration:
+            return Fraction(container.duration, _MICROSECONDS)
+        # Recordings of browsers, and whatever was written into a pipe.
+        stream = next(one for one in container.streams.audio if one.index == info.stream_index)
+        begin = end = None
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                begin = packet.pts if begin is None else begin
+                end = packet.pts + (packet.duration or 0)
+        return info.lead_s + ((end or 0) - (begin or 0)) * Fraction(stream.time_base or 0)

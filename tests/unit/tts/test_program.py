@@ -67,7 +67,15 @@ def test_a_program_that_writes_without_end_is_stopped(tmp_path: Path, monkeypatc
         ProgramEngine(["/bin/cat", "/dev/zero"], 30, tmp_path).speak("Hello", "", "en")
 
 
-@pytest.mark.parametrize(("words", "got"), [((), "is empty"), (("no-such-program-here",), "is no program here")])
+@pytest.mark.parametrize(
+    ("words", "got"),
+    [
+        ((), "is empty"),
+        (("no-such-program-here",), "is no program here"),
+        (("./speak.sh", "{voice}"), "'./speak.sh' is a relative path"),  # each text is spoken in another folder
+        (("bin/speak",), "'bin/speak' is a relative path"),
+    ],
+)
 def test_a_command_without_a_program_is_found_before_work(words: tuple[str, ...], got: str) -> None:
     """The setting is named, and what it must be."""
     with pytest.raises(SettingsError, match=got):
