@@ -291,9 +291,14 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
             for batch in table.iter_batches(_BATCH_ROWS):
                 for record in batch.to_pylist():
                     line += 1
-                    yield line, record
+                    yield line, {name: _of_bytes(value) for name, value in record.items()}
     except (pa.ArrowException, OSError) as error:
         raise fault(str(error)) from error
+
+
+def _of_bytes(value: object) -> object:
+    """Return a cell's bytes, as which some programs write texts, as text; others as they are."""
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
 
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, RawRow]]]] = {

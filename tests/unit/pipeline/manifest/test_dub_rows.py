@@ -146,38 +146,10 @@ def test_outputs_stay_under_the_root(folder: Path) -> None:
     assert "overwrite an input" in str(list(manifest.problems)[-1])
 
 
-def test_an_address_is_no_output(folder: Path) -> None:
-    """It would become folders under the root that are called like it; --out may be a bucket."""
-    manifest = _read(
-        folder, f"{HEADER}\na,v.mp4,a.wav,s3://dubs/a.mp4\nb,v.mp4,a.wav,file:///b.mp4\nc,v.mp4,a.wav,c.mp4\n"
-    )
-    assert [row.id for row in manifest.rows] == ["c"]
-    assert str(next(manifest.problems)) == (
-        "line 2 (id=a), column \"output\": 's3://dubs/a.mp4' is an address. Write a path under the output root, "
-        "which --out names: also a bucket."
-    )
-
-
-def test_a_language_is_recognised_however_auto_is_written(folder: Path) -> None:
-    """Spreadsheets write words at the beginning of a cell in capitals; other languages stay as they are."""
-    manifest = _read(
-        folder, f"{HEADER},language\na,v.mp4,a.wav,a.mp4,Auto\nb,v.mp4,a.wav,b.mp4,De\nc,v.mp4,a.wav,c.mp4,\n"
-    )
-    assert [row.language for row in manifest.rows] == ["auto", "De", None]
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("id,video,audio,outptu\n", 'unknown column "outptu" - did you mean "output"'),
-        (
-            "ID,Video,audio,output\n",
-            r'column "ID" - did you mean "id"\?; unknown column "Video" - did you mean "video"',
-        ),
-        (f"{HEADER},timing.length\n", 'unknown column "timing.length" - did you mean "length"'),
-        (f"{HEADER},faces.select\n", 'unknown column "faces.select" - did you mean "faces"'),
-        (f"{HEADER},gate.min_lse_c\n", r'unknown column "gate.min_lse_c"\. Required'),
-        (f"{HEADER},Timing.Fit\n", 'unknown column "Timing.Fit" - did you mean "timing.fit"'),
         ("id,video\n", 'column "audio" is missing'),
         ("id,id,video,audio,output\n", "twice"),
         ("", "header"),

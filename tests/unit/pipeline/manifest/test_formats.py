@@ -72,6 +72,17 @@ def test_what_is_no_utf_8_is_told_with_its_line(folder, rows, ending):
             _read(path)
 
 
+def test_texts_that_a_parquet_has_as_bytes_are_texts(folder):
+    """Some programs do not mark them as UTF-8; what is none is its row's fault."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = {"id": [b"a", b"b"], "video": ["ü.mp4".encode(), b"\xff.mp4"], "audio": [b"a.wav"] * 2}
+    pq.write_table(pa.table({**rows, "output": [b"a.mp4", b"b.mp4"]}), folder / "m.parquet")
+    manifest = _read(folder / "m.parquet")
+    assert [(row.id, row.video) for row in manifest.rows] == [("a", str(folder / "ü.mp4"))]
+    (problem,) = manifest.problems
+    assert "line 2 (id=b), column \"video\": '\\udcff.mp4' is no text that UTF-8 can hold" in str(problem)
+
+
 def test_a_workbook_is_read_as_people_see_it(folder):
     """Numbers, times and gaps of an Excel sheet become what CSV would have; lines are the sheet's own."""
     path = _book(
