@@ -281,7 +281,7 @@ class _DubRows:
 
 
 def _no_path(text: str) -> tuple[str, str] | None:
-    """Return why a cell is no path of an output, and what to do; None for one that may be."""
+    """Return the fault of a cell that is no path of an output, and what to do; None for one that may be a path."""
     if "\0" in text:
         return "a NUL byte in the path", ""
     if "://" in text:
