@@ -98,7 +98,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per row.")] = False,
 ) -> None:
     """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
-    from lipwise_ray.errors import InputError, LipwiseError, StorageError
+    from lipwise_ray.errors import InputError, LipwiseError, SettingsError, StorageError
     from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
     from lipwise_ray.runs.costs import read_prices
     from lipwise_ray.runs.estimate import Speeds, estimate_row
@@ -126,18 +126,18 @@ def plan(
     bad = loaded.bad
     for problem in loaded.problems:
         typer.echo(f"error: {problem}", err=True)
-    frames = seconds = 0.0
+    rows, frames, seconds = 0, 0.0, 0.0
     for row in loaded.rows:
         try:
             estimate = estimate_row(row, source.for_row(row), speeds, media)
-        except (InputError, StorageError) as error:
+        except (InputError, SettingsError, StorageError) as error:
             typer.echo(f"error: {row.where}: {error}", err=True)
             bad += 1
             continue
         warning = unmoved_background(row, source.for_row(row))
         if warning is not None:
             typer.echo(f"warning: {row.where}: {warning}", err=True)
-        frames, seconds = frames + estimate.frames, seconds + estimate.seconds
+        rows, frames, seconds = rows + 1, frames + estimate.frames, seconds + estimate.seconds
         if as_json:
             typer.echo(
                 json.dumps({**asdict(estimate), "rate": str(estimate.rate), "seconds": round(estimate.seconds, 1)})
@@ -151,7 +151,7 @@ def plan(
     basis = jobs if speeds.jobs else "assumed, nothing was measured in this state yet"
     if not as_json:
         typer.echo(
-            f"{loaded.good} rows, {frames:.0f} frames, about {seconds / 60:.1f} worker minutes "
+            f"{rows} rows, {frames:.0f} frames, about {seconds / 60:.1f} worker minutes "
             f"(render {speeds.render:.1f} frames/s, scan {speeds.scan:.1f} frames/s; {basis})"
         )
         if listed is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.media.container import open_input
+from lipwise_ray.media.container import open_input, reading
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
@@ -30,6 +30,9 @@ from lipwise_ray.values import round_half_up, spans
 
 _ASSUMED_RENDER, _ASSUMED_SCAN = 15.0, 100.0  # frames a second of one worker on two cores
 _MICROSECONDS = 1_000_000
+_ADTS = "aac"
+"""States no length: FFmpeg guesses one by the size of the first packets."""
+
 _UNSURE = 2.0
 """By which factor assumed speeds may be wrong."""
 
@@ -160,8 +163,20 @@ def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
 
 
 def _audio_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
-    """Return the length of a speaker's audio in seconds, by its container."""
+    """Return the length of a speaker's audio in seconds, as its file states it; without that, by its packets."""
     file = media.local(speaker.audio, media.identity(speaker.audio))
-    probe_audio(file, settings.limits, split_choice(speaker.audio)[1])
-    with open_input(file) as container:
-        return Fraction(container.duration or 0, _MICROSECONDS)
+    info = probe_audio(file, settings.limits, split_choice(speaker.audio)[1])
+    with reading(file), open_input(file) as container:
+        stream = next(one for one in container.streams.audio if one.index == info.stream_index)
+        tick_s = Fraction(stream.time_base or 0)
+        is_guess = info.container == _ADTS
+        if stream.duration and not is_guess:
+            return info.lead_s + stream.duration * tick_s
+        if container.duration and not is_guess:  # from the container's zero on
+            return Fraction(container.duration, _MICROSECONDS) + info.lead_s - (stream.start_time or 0) * tick_s
+        begin = end = None
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                begin = packet.pts if begin is None else begin
+                end = packet.pts + (packet.duration or 0)
+        return info.lead_s + ((end or 0) - (begin or 0)) * tick_s

@@ -64,9 +64,10 @@ class ModelRequirements:
             of: Says what a row needs; what dubbing does without it.
             may_be_none: Others may come where all of these are left out.
 
-        Rows whose checkpoints cannot be used are left out, for they are refused when their turn comes.
+        Rows whose settings or checkpoints cannot be used are left out, for they are refused when their turn comes.
 
         Raises:
+            SettingsError: No row is left, and the first one's settings are impossible.
             WeightsError: No row is left: the first one's checkpoint is missing or damaged.
         """
         found: dict[str, ModelRequest] = {}
@@ -74,7 +75,11 @@ class ModelRequirements:
         noted: list[Settings] = []
         seen: dict[tuple[int, int], tuple[Settings, Checkpoints]] = {}
         for row in rows:
-            settings = source.for_row(row)
+            try:
+                settings = source.for_row(row)
+            except SettingsError as error:  # its cells are right, but not with the run's settings or its preset
+                problem = problem or error
+                continue
             if settings.gate.retry and settings not in noted[-_MOST_KNOWN:]:
                 noted.append(settings)
                 self._note_terms(further_attempts(settings), row, of or self.of)

@@ -147,6 +147,9 @@ def check_program(words: Sequence[str]) -> None:
     if not words:
         do = 'Write the program and its arguments: tts.command = ["my-tts", "--voice", "{voice}"]'
         raise SettingsError("tts_program", "tts.command", got="is empty, but tts.engine is command", do=do)
+    if os.sep in words[0] and not Path(words[0]).is_absolute():
+        got = f"{words[0]!r} is a relative path, and each text is spoken in a folder of its own"
+        raise SettingsError("tts_program", "tts.command", got=got, do="Give the whole path")
     if shutil.which(words[0]) is None:
         raise SettingsError(
             "tts_program", "tts.command", got=f"{words[0]!r} is not a program on this machine", do="Give its path"

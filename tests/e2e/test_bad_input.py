@@ -204,6 +204,17 @@ def test_a_full_disk_fails_the_row_and_a_rerun_finishes_it(folder: Path) -> None
     assert dub(folder, rows, PASSTHROUGH, LOSSLESS).exit_code == 0
 
 
+@pytest.mark.parametrize("rows", [("bad", "good"), ("good", "bad")])
+def test_settings_of_a_row_that_do_not_go_with_the_runs_fail_it_alone(folder: Path, rows: tuple[str, ...]) -> None:
+    """Each cell may be right by itself, and not with what the run says: here, which letters its font has."""
+    labels = {"bad": "Übersetzt", "good": "AI"}
+    manifest = [_row(name, **{"marking.label_text": labels[name]}) for name in rows]
+    report = dub(folder, manifest, PASSTHROUGH, QUICK, 'marking.label="always"')
+    ends = {outcome.record["row_id"]: outcome.record for outcome in report.outcomes}
+    assert (ends["bad"]["status"], ends["good"]["status"]) == ("failed", "done")
+    assert "name a font that has it in marking.label_font" in ends["bad"]["message"]
+
+
 def test_an_encoder_that_cannot_work_is_told_before_any_rendering(folder: Path) -> None:
     """A preset or pixel format that the encoder refuses fails the row at its first task, without attempts."""
     for setting in ('encode.preset="bogus"', 'encode.pixel_format="yuv42p"'):

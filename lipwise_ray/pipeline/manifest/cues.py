@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import cast
 
@@ -104,11 +105,12 @@ def _check(path: Path, cue: Cue, before: Cue | None) -> None:
 
 def _subtitles(path: Path, text: str) -> Iterator[Cue]:
     """Yield the cues of an SRT or WebVTT file."""
-    number = 0
+    number, is_vtt = 0, path.suffix.lower() == ".vtt"
     for first, block in _blocks(text):
         head = int(first == 1 and _VTT_HEAD.fullmatch(block[0]) is not None)
         start, lines = first + head, block[head:]
-        if not lines or lines[0].split(maxsplit=1)[0] in _VTT_BLOCKS:
+        is_facts = head and not any("-->" in line for line in lines)  # Kind: captions, Language: es
+        if is_facts or not lines or lines[0].split(maxsplit=1)[0] in _VTT_BLOCKS:
             continue
         # A line of its own above the times is the cue's number, or its name.
         at = next((place for place, line in enumerate(lines[:2]) if "-->" in line), None)
@@ -121,7 +123,8 @@ def _subtitles(path: Path, text: str) -> Iterator[Cue]:
         later = next((place for place, line in enumerate(lines) if place > at and "-->" in line), None)
         if later is not None:
             raise _bad(path, f"line {start + later}", "times of another cue", "Put an empty line between cues")
-        yield Cue(number, *times, _said(" ".join(lines[at + 1 :])), "", where)
+        said = _said(" ".join(lines[at + 1 :]))
+        yield Cue(number, *times, " ".join(unescape(said).split()) if is_vtt else said, "", where)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:

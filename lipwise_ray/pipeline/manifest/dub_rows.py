@@ -18,12 +18,12 @@ from lipwise_ray.pipeline.manifest.formats import Columns, RawRow
 from lipwise_ray.pipeline.manifest.languages import RowsByLanguage, TracksOf
 from lipwise_ray.pipeline.manifest.manifest import Manifest, RowParser, check_twins, read_rows
 from lipwise_ray.pipeline.manifest.row_table import Row, RowTable, line_of
-from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, is_text, tags_of
+from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, is_text, language_in, tags_of
 from lipwise_ray.pipeline.manifest.script import read_script, read_text, read_voice
 from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS, read_settings
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker
 from lipwise_ray.settings.renamed import RENAMED, Renames
-from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
+from lipwise_ray.storage.address import Policy, is_local, normal, shown, whole_path
 
 DUBBED = Columns(
     required=("id", "video", "audio", "output"),
@@ -163,7 +163,7 @@ class _DubRows:
             start_s=start_s,
             end_s=end_s,
             preset=preset,
-            language=text.get("language") or None,
+            language=language_in(text.get("language", "")),
             priority=self._cells.whole("priority", text.get("priority", "")),
             tags=tags_of(values["tags"]),
             tracks=tracks,
@@ -191,11 +191,8 @@ class _DubRows:
     def _output(self, text: str) -> str:
         if not text:
             return ""
-        if "\0" in text:
-            self._cells.wrong("output", "a NUL byte in the path")
-            return ""
-        if len(text.encode()) > _MOST_NAME_BYTES < max(len(part.encode()) for part in text.split("/")):
-            self._cells.wrong("output", f"a name of more than {_MOST_NAME_BYTES} bytes")
+        if problem := _no_path(text):
+            self._cells.wrong("output", *problem)
             return ""
         root = self._out_root if self._is_out_local else _SOME_ROOT
         place = os.path.join(root, text)  # noqa: PTH118  # a row's cost, as below
@@ -281,3 +278,14 @@ class _DubRows:
             self._cells.wrong("pads", f"{repr(value)[:80]} are not pads", do)
             return
         into.setdefault("faces", {}).update(pads=numbers, pads_share=[0.0] * 4)
+
+
+def _no_path(text: str) -> tuple[str, str] | None:
+    """Return the fault of a cell that is no path of an output, and what to do; None for one that may be a path."""
+    if "\0" in text:
+        return "a NUL byte in the path", ""
+    if "://" in text:
+        return f"{shown(text)!r} is an address", "Write a path under the output root, which --out names: also a bucket"
+    if len(text.encode()) > _MOST_NAME_BYTES < max(len(part.encode()) for part in text.split("/")):
+        return f"a name of more than {_MOST_NAME_BYTES} bytes", ""
+    return None

@@ -16,7 +16,7 @@ from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.pipeline.manifest.formats import Columns, RawRow
 from lipwise_ray.pipeline.manifest.manifest import Manifest, RowParser, check_twins, read_rows
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row, RowTable
-from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, tags_of
+from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, language_in, tags_of
 from lipwise_ray.storage.address import Policy, file_name
 
 EVALUATED = Columns(
@@ -115,7 +115,8 @@ class _EvaluationRowParser:
         if overrides and parse_selection_rule(overrides["faces"]["select"]).kind in (LIKE, SPEAKING):
             happened = f"{text['faces']!r} cannot be evaluated"
             cells.wrong("faces", happened, "Choose by size, place or number, for example largest")
-        if text["language"] == AUTO:
+        language = language_in(text["language"])
+        if language == AUTO:
             cells.wrong("language", f"{AUTO!r}, but no language is heard here", "Name it, or leave it empty")
         return Row(
             line=cells.line,
@@ -123,7 +124,7 @@ class _EvaluationRowParser:
             video=cells.file("video", text["video"]),
             audio=cells.file("audio", text["audio"]) or None,
             output="",
-            language=text["language"] or None,
+            language=language,
             priority=cells.whole("priority", text["priority"]),
             tags=tags_of(found.values["tags"]),
             tracks=cells.file("tracks", text["tracks"]) or None,

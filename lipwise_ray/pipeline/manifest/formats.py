@@ -49,10 +49,22 @@ class Columns:
         """Those that got new names, by their old ones."""
         return {one.old: one for one in self.renames if one.new in self.all or one.new in self.settings}
 
+    def like(self, name: str) -> str:
+        """Return the column that an unknown one is most like, in whichever case it is written; empty for none."""
+        name = name.strip().lower()
+        known = {one.lower(): one for one in (*self.all, *self.settings)}
+        near = difflib.get_close_matches(name, known, n=1, cutoff=_LIKE_SETTINGS if "." in name else _LIKE)
+        section, _, key = name.partition(".")
+        return known[near[0]] if near else next((one for one in (key, section) if one in self.all), "")
+
+
+_LIKE, _LIKE_SETTINGS = 0.6, 0.8
+"""Likeness, as difflib has it, of names that may have been meant: settings of equal sections are alike anyway."""
 
 _BATCH_ROWS = 4096
 _MOST_LINE = 4 << 20
 _MOST_COLUMNS = 1000
+_BLOCK_BYTES = 1 << 16
 _MOST_GROUP_BYTES = 1 << 30
 RawRow: TypeAlias = dict[str, object]
 """A manifest's row as it was read: its cells by column, of any type until they are checked."""
@@ -72,8 +84,8 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
         names = [old[name].new if name in old else name for name in names]
     for name in names:
         if name not in columns.all and name not in columns.settings and not columns.keeps_extra:
-            near = difflib.get_close_matches(name, [*columns.all, *columns.settings], n=1)
-            problems.append(f'unknown column "{name}"' + (f' - did you mean "{near[0]}"?' if near else ""))
+            near = columns.like(name)
+            problems.append(f'unknown column "{name}"' + (f' - did you mean "{near}"?' if near else ""))
     others = columns.instead, columns.or_instead
     needed = [name for name in columns.required if not any(other.get(name) in names for other in others)]
     problems += [f'column "{name}" is missing' for name in needed if name not in names]
@@ -125,6 +137,21 @@ def _encoding(path: Path) -> str:
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # before UTF-16, whose mark begins alike
         return "utf-32"
     return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def undecoded_line(path: Path) -> int | None:
+    """Return the number of the first line of a manifest that is no UTF-8; None where its byte order mark says more."""
+    if not _encoding(path).startswith("utf-8"):
+        return None
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                return line + error.object.count(b"\n", 0, error.start)
+            line += block.count(b"\n")
+    return line  # it ends within a character
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
@@ -180,14 +207,15 @@ def _record(header: list[str], cells: list[str]) -> RawRow:
 def read_xlsx(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
     """Yield (row, record) of the first sheet of an Excel workbook, whose first row that is not empty is the header."""
     rows = sheet_rows(path)
-    header = next(rows, (0, list[str]()))[1]
+    header = next(rows, (0, list[str](), ""))[1]
     while header and not header[-1]:
         header.pop()
     if not header:
         raise ManifestError("manifest_empty", str(path), got="an empty sheet, without a header row")
     _check_columns(path, header, columns)
-    for line, cells in rows:
-        yield line, _record(header, [*cells, *[""] * (len(header) - len(cells))])  # empty cells need not be in the file
+    for line, cells, error in rows:
+        record = _record(header, [*cells, *[""] * (len(header) - len(cells))])  # empty cells need not be in the file
+        yield line, {**record, BROKEN: error} if error else record
 
 
 class _RepeatedKeyError(Exception):
@@ -263,9 +291,14 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
             for batch in table.iter_batches(_BATCH_ROWS):
                 for record in batch.to_pylist():
                     line += 1
-                    yield line, record
+                    yield line, {name: _of_bytes(value) for name, value in record.items()}
     except (pa.ArrowException, OSError) as error:
         raise fault(str(error)) from error
+
+
+def _of_bytes(value: object) -> object:
+    """Return a cell's bytes, as which some programs write texts, as text; others as they are."""
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
 
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, RawRow]]]] = {

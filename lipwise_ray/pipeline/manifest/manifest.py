@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lipwise_ray.errors import ManifestError
-from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow, with_new_columns
+from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow, undecoded_line, with_new_columns
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting, line_of, rows_have_room
 from lipwise_ray.pipeline.manifest.row_validation import Cells
 from lipwise_ray.state.shards import Shard
@@ -142,8 +142,10 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
         happened = (error.strerror or str(error)).lower()
         raise ManifestError("manifest_unreadable", name, got=happened, do="Check the path") from error
     except UnicodeDecodeError as error:
-        do = "Save it as UTF-8, or as UTF-16 with its byte order mark"
-        raise ManifestError("manifest_unreadable", name, got=f"not a text: {error}", do=do) from error
+        line, do = undecoded_line(path), "Save it as UTF-8, or as UTF-16 with its byte order mark"
+        where = f"{name}, line {line}" if line else name
+        got = f"not a text in {error.encoding.upper()}: {error.reason}"
+        raise ManifestError("manifest_unreadable", where, got=got, do=do) from error
     manifest = Manifest(name, sha256, table)
     if not manifest.good + manifest.bad:
         raise ManifestError("manifest_empty", name, got="no rows", do="It needs at least one row under its header")

@@ -15,7 +15,7 @@ from lipwise_ray.errors import InputError, LipwiseError, ManifestError, MediaErr
 from lipwise_ray.faces.select import LIKE, parse_selection_rule
 from lipwise_ray.media.image_sequence import is_series, names_series, series_files
 from lipwise_ray.pipeline.manifest.formats import BROKEN, Columns, RawRow
-from lipwise_ray.pipeline.manifest.row_table import RowTable, line_of, row_number
+from lipwise_ray.pipeline.manifest.row_table import AUTO, RowTable, line_of, row_number
 from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, whole_path
 from lipwise_ray.storage.names import names_in, same_name
 from lipwise_ray.storage.stream_choice import MediaKind, split_choice
@@ -158,8 +158,8 @@ class Cells:
             if is_other and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
                 wrong -= 1
             elif is_other:
-                near = difflib.get_close_matches(str(name), [*self._columns.all, *self._columns.settings], n=1)
-                hint = f' - did you mean "{near[0]}"?' if near else ""
+                near = self._columns.like(str(name))
+                hint = f' - did you mean "{near}"?' if near else ""
                 do = "" if near else f"Known: {', '.join(self._columns.all)}"
                 self.wrong(ascii(name)[1:-1][:80], f"unknown column{hint}", do)
             elif name in _NESTED and not isinstance(value, str):
@@ -331,6 +331,11 @@ def seconds_in(text: str) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value <= _MOST_SECONDS else None
+
+
+def language_in(text: str) -> str | None:
+    """Return the language that a cell names, `AUTO` however it is written; None for an empty one."""
+    return AUTO if text.lower() == AUTO else text or None
 
 
 def _plain(value: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from lipwise_ray.pipeline.manifest.cues import CUE_READERS, MOST_CHARACTERS, VOICE_DO, is_voice
 from lipwise_ray.pipeline.manifest.row_table import AUTO
-from lipwise_ray.pipeline.manifest.row_validation import Cells
+from lipwise_ray.pipeline.manifest.row_validation import Cells, language_in
 from lipwise_ray.pipeline.manifest.speakers import Script, Speaker
 from lipwise_ray.storage.address import file_name
 
@@ -31,7 +31,7 @@ def read_script(cells: Cells, text: dict[str, str], speakers: tuple[Speaker, ...
         beside = next((name for name in ("audio", "speakers") if text.get(name) or (name != "audio" and speakers)), "")
         if beside:
             cells.wrong("text", f"a text beside {beside}", "Leave one of them empty")
-    if speaks and text.get("language", "").lower() == AUTO:
+    if speaks and language_in(text.get("language", "")) == AUTO:
         cells.wrong("language", f"{AUTO} beside a text: speech that is yet to be made cannot be listened to", "Name it")
     if not said:
         return Script(voice=voice) if voice and speaks else None

@@ -21,6 +21,9 @@ the machine; and pictures in a row are one video, whose index all rows share, at
 _SIGN = frozenset({"marking.label", "marking.label_text", "marking.label_corner", "marking.label_s"})
 """Of marks the sign alone is a row's, whose watchers read another language; its font is of the run."""
 
+_RUN: Mapping[str, Any] = {"marking": {"label_font": "the run's"}}
+"""Settings of the run by which a cell may be right that is wrong without; all of its row's settings say which it is."""
+
 _MOST_KNOWN = 1024
 
 
@@ -95,7 +98,7 @@ def _setting(name: str, value: str) -> tuple[str, str, Any]:
     given: object = json.loads(value)
     section, _, key = name.partition(".")
     nested = parse_assignment(f"{name}={given}") if isinstance(given, str) else {section: {key: given}}
-    resolve([("the row", nested)])
+    resolve([("the run", _RUN), ("the row", nested)])
     setting = nested[section][key]
     inner = cast("Mapping[str, object]", setting) if isinstance(setting, Mapping) else {}
     if odd := [one for one in inner if one.endswith(_OF_THE_RUN)]:

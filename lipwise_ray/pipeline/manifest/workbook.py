@@ -17,14 +17,14 @@ _MOST_ROWS = 1 << 20  # Excel's own bound; a row may say that it has any number
 _ERROR = "e"
 
 
-def sheet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and texts of each row that is not empty.
+def sheet_rows(path: Path) -> Iterator[tuple[int, list[str], str]]:
+    """Yield number and texts of each row that is not empty, and the error that a cell of it shows; empty for none.
 
     A formula counts by the value that was saved with it. Whole numbers have no decimals, dates and times are written as
     ISO 8601 has them.
 
     Raises:
-        ManifestError: It is no workbook, is packed too tightly, or a cell shows an error.
+        ManifestError: It is no workbook, or is packed too tightly.
     """
     import openpyxl
 
@@ -47,9 +47,12 @@ def sheet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 for line, cells in enumerate(sheet.iter_rows(), 1):  # messages name it
                     if line > _MOST_ROWS:
                         raise fault(f"more than {_MOST_ROWS} rows")
-                    texts = [_text(cell, fault) for cell in cells]
+                    texts = [_text(cell.value) for cell in cells]
                     if any(texts):
-                        yield line, texts
+                        shown = (
+                            f"the error {cell.value} in cell {cell.coordinate}" for cell in cells if _is_error(cell)
+                        )
+                        yield line, texts, next(shown, "")
             finally:
                 book.close()
     except OSError as error:
@@ -64,10 +67,11 @@ def _check_size(path: Path, fault: Any) -> None:  # noqa: ANN401  # makes an err
         raise fault(f"{unpacked >> 20} MiB in {len(parts)} parts, where {_MOST_BYTES >> 20} MiB are read")
 
 
-def _text(cell: Any, fault: Any) -> str:  # noqa: ANN401  # openpyxl states no types
-    value = cell.value
-    if cell.data_type == _ERROR:
-        raise fault(f"the error {value} in cell {cell.coordinate}")
+def _is_error(cell: Any) -> bool:  # noqa: ANN401  # openpyxl states no types
+    return cell.data_type == _ERROR
+
+
+def _text(value: object) -> str:
     if isinstance(value, bool):
         value = str(value).lower()
     elif isinstance(value, float) and value.is_integer():

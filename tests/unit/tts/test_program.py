@@ -68,7 +68,13 @@ def test_a_program_that_writes_without_end_is_stopped(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("words", "got"), [((), "is empty"), (("no-such-program-here",), "is not a program on this machine")]
+    ("words", "got"),
+    [
+        ((), "is empty"),
+        (("no-such-program-here",), "is not a program on this machine"),
+        (("./speak.sh", "{voice}"), "'./speak.sh' is a relative path"),  # each text is spoken in another folder
+        (("bin/speak",), "'bin/speak' is a relative path"),
+    ],
 )
 def test_a_command_without_a_program_is_found_before_work(words: tuple[str, ...], got: str) -> None:
     """The setting is named, and what it must be."""

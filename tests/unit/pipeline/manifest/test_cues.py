@@ -31,11 +31,22 @@ def test_cues_are_sentences_at_their_times(tmp_path: Path) -> None:
         assert _cues(tmp_path, "a.json", json.dumps(document)) == [(1, 1.0, 2.5, "Good evening", "F1")]
 
 
+def test_what_sites_write_into_webvtt_is_not_said(tmp_path: Path) -> None:
+    """Facts below its first line are no cue; & and < are written as HTML has them, in WebVTT alone."""
+    facts = VTT.replace(" - a title", "\nKind: captions\nLanguage: es")
+    assert _cues(tmp_path, "a.vtt", facts) == [(1, 0.5, 2.0, "Hello.", "")]
+    written = VTT.replace("Hello.", "<b>Marks</b> &amp; Sons,&nbsp; 3 &lt; 4&lrm;")
+    assert _cues(tmp_path, "b.vtt", written) == [(1, 0.5, 2.0, "Marks & Sons, 3 < 4\u200e", "")]
+    assert _cues(tmp_path, "a.vtt", "WEBVTT\n00:01.000 --> 00:02.000\nHi\n") == [(1, 1.0, 2.0, "Hi", "")]
+    assert _cues(tmp_path, "a.srt", SRT.replace("Adiós", "R&amp;B"))[1][3] == "R&amp;B."
+
+
 @pytest.mark.parametrize(
     ("name", "text", "got"),
     [
         ("a.srt", "Just a letter.\n", "a.srt, line 1: 'Just a letter.' is not a cue. Write 00:00:01,000 -->"),
         ("a.srt", "", "no cues in it"),
+        ("a.vtt", "WEBVTT\nKind: captions\n\nHello\n", "a.vtt, line 4: 'Hello' is no cue"),
         ("a.srt", b"\xff\xfe\x00", "not a text in UTF-8"),
         ("a.srt", "1\n00:00:00 --> soon\nHello\n", "line 2: '00:00:00 --> soon' are not times"),
         ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\n\n", "line 2: cue 1 has no text"),

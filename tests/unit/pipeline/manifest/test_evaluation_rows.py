@@ -74,6 +74,7 @@ def test_a_manifest_of_videos_knows_its_own_columns(folder: Path) -> None:
         ("x,,,", "row_video"),
         ("x,a.mp4,speaking,", "row_faces"),
         ("x,a.mp4,,auto", "row_language"),
+        ("x,a.mp4,,Auto", "row_language"),
     ],
 )
 def test_what_cannot_be_evaluated_is_that_rows_own_problem(cells: str, code: str, folder: Path) -> None:

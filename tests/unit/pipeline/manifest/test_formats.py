@@ -59,6 +59,30 @@ def test_a_byte_order_mark_says_how_text_is_written(folder, encoding, ending):
     assert [row.video for row in _read(path).rows] == [str(folder / "ü.mp4")]
 
 
+@pytest.mark.parametrize("rows", [1, 20_000])
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_what_is_no_utf_8_is_told_with_its_line(folder, rows, ending):
+    """However far down it stands, in the middle or at the very end."""
+    one = b'{"id": "a"}\n' if ending == "jsonl" else b"a,v.mp4,a.wav,a.mp4\n"
+    head = b"" if ending == "jsonl" else b"id,video,audio,output\n"
+    path, lines = folder / f"m.{ending}", rows + bool(head)
+    for end in (b"\xe9\n" + one, b"\xe9"):
+        path.write_bytes(head + one * rows + end)
+        with pytest.raises(ManifestError, match=rf"m\.{ending}, line {lines + 1}: not a text in UTF-8"):
+            _read(path)
+
+
+def test_texts_that_a_parquet_has_as_bytes_are_texts(folder):
+    """Some programs do not mark them as UTF-8; what is none is its row's fault."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = {"id": [b"a", b"b"], "video": ["ü.mp4".encode(), b"\xff.mp4"], "audio": [b"a.wav"] * 2}
+    pq.write_table(pa.table({**rows, "output": [b"a.mp4", b"b.mp4"]}), folder / "m.parquet")
+    manifest = _read(folder / "m.parquet")
+    assert [(row.id, row.video) for row in manifest.rows] == [("a", str(folder / "ü.mp4"))]
+    (problem,) = manifest.problems
+    assert "line 2 (id=b), column \"video\": '\\udcff.mp4' is no text that UTF-8 can hold" in str(problem)
+
+
 def test_a_workbook_is_read_as_people_see_it(folder):
     """Numbers, times and gaps of an Excel sheet become what CSV would have; lines are the sheet's own."""
     path = _book(
@@ -83,8 +107,9 @@ def test_a_workbook_that_is_wrong_is_told(folder):
     """Unknown columns, cells with errors, other files and formulas that were never computed each have their message."""
     with pytest.raises(ManifestError, match='unknown column "colour"'):
         _read(_book(folder / "a.xlsx", ["id", "video", "audio", "output", "colour"]))
-    with pytest.raises(ManifestError, match="the error #N/A in cell B2"):
-        _read(_book(folder / "b.xlsx", HEAD, ["a", "#N/A", "a.wav", "a.mp4"]))
+    manifest = _read(_book(folder / "b.xlsx", HEAD, ["a", "#N/A", "a.wav", "a.mp4"], ["b", "v.mp4", "a.wav", "b.mp4"]))
+    assert [row.id for row in manifest.rows] == ["b"]  # the fault of one row is no other's
+    assert [str(problem) for problem in manifest.problems] == ["line 2 (id=a): the error #N/A in cell B2."]
     (folder / "c.xlsx").write_text("id,video\n")
     with pytest.raises(ManifestError) as caught:
         _read(folder / "c.xlsx")

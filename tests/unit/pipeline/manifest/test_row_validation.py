@@ -63,6 +63,7 @@ def test_whole_numbers_may_come_from_a_spreadsheet(text: str, number: int) -> No
         ({"id": "a/b", "video": "v"}, "'a/b' is not an id"),
         ({"id": "a", "video": ["v", "w"]}, "a list where one text or number belongs"),
         ({"id": "a", "video": "v", "strat": 1}, 'unknown column - did you mean "start"?'),
+        ({"id": "a", "Video": "v"}, 'unknown column - did you mean "video"?'),
         ({"id": "a", "video": "\ud800"}, "cannot be written in UTF-8"),
         ({"id": "a", BROKEN: "3 cells where the header has 2"}, "3 cells where the header has 2"),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lipwise_ray.errors import SettingsError
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.manifest.setting_cells import SETTING_COLUMNS
@@ -39,9 +40,19 @@ def test_a_row_has_settings_of_its_own(tmp_path: Path, ending: str) -> None:
     assert (settings.detect.stride, settings.restore.strength, settings.source.crop) == (5, 0.5, None)
 
 
+def test_a_label_of_a_row_may_have_the_letters_of_the_runs_font(tmp_path: Path) -> None:
+    """The font is the run's alone, and which letters a row may have is known with it: without one, or with it."""
+    (row,) = _read(tmp_path, "csv", {"marking.label_text": "人工智能生成"}).rows
+    settings = load_settings(assignments="marking.label_font=font.otf").for_row(row)
+    assert settings.marking.label_text == "人工智能生成"
+    with pytest.raises(SettingsError, match=r"name a font that has it in marking\.label_font"):
+        load_settings().for_row(row)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
+        ("marking.label_text", "A\nI", "must be one line that shows something"),
         ("timing.fit", "sideways", "timing.fit"),
         ("detect.stride", 0, "greater than or equal to 1"),
         ("timing.fitt", "video", 'did you mean "timing.fit"'),
