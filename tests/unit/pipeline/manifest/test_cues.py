@@ -46,7 +46,7 @@ def test_what_sites_write_into_webvtt_is_not_said(tmp_path: Path) -> None:
     [
         ("a.srt", "Just a letter.\n", "a.srt, line 1: 'Just a letter.' is not a cue. Write 00:00:01,000 -->"),
         ("a.srt", "", "no cues in it"),
-        ("a.vtt", "WEBVTT\nKind: captions\n\nHello\n", "a.vtt, line 4: 'Hello' is no cue"),
+        ("a.vtt", "WEBVTT\nKind: captions\n\nHello\n", "a.vtt, line 4: 'Hello' is not a cue"),
         ("a.srt", b"\xff\xfe\x00", "not a text in UTF-8"),
         ("a.srt", "1\n00:00:00 --> soon\nHello\n", "line 2: '00:00:00 --> soon' are not times"),
         ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\n\n", "line 2: cue 1 has no text"),

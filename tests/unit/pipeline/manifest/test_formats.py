@@ -80,7 +80,7 @@ def test_texts_that_a_parquet_has_as_bytes_are_texts(folder):
     manifest = _read(folder / "m.parquet")
     assert [(row.id, row.video) for row in manifest.rows] == [("a", str(folder / "ü.mp4"))]
     (problem,) = manifest.problems
-    assert "line 2 (id=b), column \"video\": '\\udcff.mp4' is no text that UTF-8 can hold" in str(problem)
+    assert "line 2 (id=b), column \"video\": '\\udcff.mp4' cannot be written in UTF-8" in str(problem)
 
 
 def test_a_workbook_is_read_as_people_see_it(folder):
