@@ -7,18 +7,22 @@ takes this off, and nothing looks different without it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import torch
 
 from lipwise_ray.lipsync import device_sampling as sampling
+from lipwise_ray.media.pixels import plane_array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from torch import Tensor
+
+    from lipwise_ray.values import PixelArray
 
 Rectangle: TypeAlias = "tuple[slice, slice]"
 """Rows and columns of a plane."""
@@ -111,3 +115,23 @@ def keep_up(frames: Sequence[VideoFrame], plane: int, rectangles: Sequence[Recta
         made.record()
     for frame, planes in fresh:
         frame.opaque = replace(planes, made=made)
+
+
+def hold(frame: VideoFrame, device: str) -> Callable[[], list[PixelArray]]:
+    """Put a frame's planes on a device too; return what tells how they look there, none where they were taken off.
+
+    Args:
+        frame: A planar frame.
+        device: The device.
+    """
+    stored = [plane_array(frame, number) for number in range(len(frame.planes))]
+    signed = [np.array(plane if plane.itemsize == 1 else plane.view(np.int16)) for plane in stored]
+    kept = ResidentPlanes(tuple(torch.from_numpy(plane).to(device) for plane in signed), None, ResidentRoom())
+    frame.opaque = kept
+
+    def looks() -> list[PixelArray]:
+        found = resident(frame, torch.device(device))
+        planes = [] if found is None else [found.for_current_stream(number) for number in range(len(stored))]
+        return [plane.cpu().numpy().view(stored[0].dtype) for plane in planes]
+
+    return looks

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from lipwise_ray.errors import StorageError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.nets.exports import Exportable, Exports, exports_of
-from lipwise_ray.nets.runtimes import TORCH, CompiledNetwork, Runtime, computes_in, open_network
+from lipwise_ray.nets.exports import Exportable, Exports, export, exports_of
+from lipwise_ray.nets.runtimes import TORCH, CompiledNetwork, Runtime, computes_in, open_network, refusing
 from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.nets.precision import Precision
 
+_LOG = logging.getLogger("lipwise_ray")
 _CPU_IMAGES, _GPU_IMAGES = 1, 8
 _FOR_BATCHES = 4
 """Batches take a fourth of the memory that is free when a worker begins: several networks have theirs, and images that
@@ -70,6 +73,8 @@ class ModelHost:
     def compiled(self, network: Exportable, runtime: Runtime, batch: int, *, bfloat16: bool) -> CompiledNetwork:
         """Return a network that a runtime has made ready.
 
+        An export that cannot be kept on this machine is made for this process alone: that takes seconds, and memory.
+
         Args:
             network: The network.
             runtime: Another than torch.
@@ -80,8 +85,12 @@ class ModelHost:
             SetupError: The runtime is not installed, or does not take the network.
             WeightsError: Its checkpoint cannot be used.
         """
-        exports = self.exports or exports_of(None)
-        model = exports.get(network, runtime)
+        try:
+            model: Path | bytes = (self.exports or exports_of(None)).get(network, runtime)
+        except StorageError as error:
+            _LOG.warning("%s exported for this process alone: %s", network.name, error)
+            with refusing(runtime):
+                model = export(network)
         return open_network(model, runtime, batch=batch, threads=self.threads, bfloat16=bfloat16)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +18,10 @@ Capture: TypeAlias = "Callable[[Call, Sequence[Tensor]], Call]"
 
 _WARM_UPS = 3
 """Calls before a capture, in which libraries choose and set up their kernels."""
+
+_CAPTURING = threading.Lock()
+"""Held while a graph is captured. A capture begins by waiting for the whole device, which ends one that is under way in
+another thread; stages of a renderer capture their networks in threads of their own."""
 
 
 def fixed_call(call: Call, device: str) -> FixedCall:
@@ -63,7 +68,8 @@ class FixedCall:
     def _captured(self, capture: Capture, inputs: Sequence[Tensor]) -> Call | None:
         self.problem = ""
         try:
-            return capture(self._call, inputs)
+            with _CAPTURING:
+                return capture(self._call, inputs)
         except RuntimeError as error:
             if ran_out_of_memory(error):
                 raise

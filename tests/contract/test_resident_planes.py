@@ -12,7 +12,7 @@ import torch
 
 from lipwise_ray.lipsync.device_copies import DeviceCopies
 from lipwise_ray.lipsync.device_planes import DevicePlanes
-from lipwise_ray.lipsync.device_resident import ResidentPlanes, ResidentRoom, resident
+from lipwise_ray.lipsync.device_resident import hold, resident
 from lipwise_ray.lipsync.fading import copied
 from lipwise_ray.lipsync.restoration import PatchPlace
 from lipwise_ray.media.pixels import plane_array
@@ -23,17 +23,10 @@ from tests.contract.test_planes import DEVICES, _canvas, _image, _layers, _mask,
 SIDE = 48
 
 
-def _keep(frame: Any, canvas: Canvas, device: str) -> None:
-    """Put a copy of a frame's planes on a device, as a video engine's frames have it."""
-    planes = [plane_array(frame, n) for n in range(canvas.format.planes)]
-    stored = [np.array(one if one.itemsize == 1 else one.view(np.int16)) for one in planes]
-    frame.opaque = ResidentPlanes(tuple(torch.from_numpy(one).to(device) for one in stored), None, ResidentRoom())
-
-
 def _resident_views(canvas: Canvas, roll: float, device: str) -> list[View]:
     views = _views(canvas, roll, SIDE)
     for view in views:
-        _keep(view.frame, canvas, device)
+        hold(view.frame, device)
     return views
 
 

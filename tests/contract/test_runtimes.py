@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lipwise_ray.errors import SetupError, StorageError
 from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Wav2LipSync
@@ -93,6 +94,24 @@ def test_a_face_does_not_depend_on_those_beside_it(models: Models, runtime: Runt
     assert np.array_equal(model(faces, mels), whole)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("runtime", [TORCH, *OTHERS])
+def test_threads_show_in_no_more_than_rounding(models: Models, runtime: Runtime, precision: str) -> None:
+    """Three threads share out sums otherwise: faces agree within a level, and nearly all samples are the same."""
+    faces, mels = _faces()
+    before = torch.get_num_threads()
+    try:
+        found = [
+            _model(Models("cpu", threads, exports=models._host.exports), runtime, precision)(faces, mels)
+            for threads in (1, 3)
+        ]
+    finally:
+        torch.set_num_threads(before)
+    assert np.abs(found[0] - found[1]).max() * 255 < 1
+    levels = [np.rint(255 * one) for one in found]
+    assert (levels[0] != levels[1]).mean() < 1e-3
+
+
 def test_number_formats_that_a_runtime_lacks_are_torchs(models: Models) -> None:
     """float16 is torch's on a processor, and bfloat16 is not ONNX Runtime's."""
     assert isinstance(_model(models, ONNXRUNTIME, "bfloat16"), Wav2LipSync)
@@ -101,8 +120,6 @@ def test_number_formats_that_a_runtime_lacks_are_torchs(models: Models) -> None:
 
 def _exportable(calls: list[int], width: int = 3) -> Exportable:
     def make():
-        import torch
-
         calls.append(1)
         torch.manual_seed(0)
         return torch.nn.Conv2d(3, width, 3)
@@ -155,6 +172,18 @@ def test_an_export_that_cannot_be_read_is_a_fault_of_the_cache(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("runtime", OTHERS)
+def test_a_network_needs_no_folder_for_its_export(
+    tmp_path: Path, models: Models, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where exports cannot be kept the faces are the same to the bit, and the log says why it takes longer."""
+    _need(runtime)
+    (tmp_path / "taken").touch()
+    unkept = Models("cpu", 1, exports=Exports(Cache(tmp_path / "taken")))
+    assert np.array_equal(_model(unkept, runtime)(*_faces()), _model(models, runtime)(*_faces()))
+    assert f"{tmp_path / 'taken'}: cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize("runtime", OTHERS)
 def test_a_network_that_a_runtime_does_not_take_is_refused(runtime: Runtime) -> None:
     """With the runtime's name and what to do, as an error that workers can send."""
     if not is_installed(runtime):
@@ -168,8 +197,6 @@ def test_a_network_that_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     """And leaves nothing behind."""
 
     def make():
-        import torch
-
         class Sorting(torch.nn.Module):
             def forward(self, image):
                 return torch.linalg.eigvals(image)  # ONNX has no such operator

@@ -11,6 +11,7 @@ import pytest
 from lipwise_ray.lipsync.device_compositor import DeviceCompositor
 from lipwise_ray.lipsync.device_light import DeviceLights
 from lipwise_ray.lipsync.device_planes import DevicePlanes
+from lipwise_ray.lipsync.device_resident import hold
 from lipwise_ray.lipsync.planes_check import choose_planes
 from lipwise_ray.reports.rows import collect, joined
 from lipwise_ray.reports.write import write_report
@@ -56,7 +57,9 @@ def test_a_fallback_is_told_of_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, says: str
 ) -> None:
     """A device that differs, or raises, costs no row; the run says so once, `status` and both reports afterwards."""
-    monkeypatch.setattr("lipwise_ray.pipeline.tasks.models.planes_for", lambda _: choose_planes(make))
+    monkeypatch.setattr(
+        "lipwise_ray.pipeline.tasks.models.planes_for", lambda _: choose_planes(make, lambda frame: hold(frame, "cpu"))
+    )
     done = _dubbed(tmp_path)
     (text,) = done.fallbacks
     assert says in text

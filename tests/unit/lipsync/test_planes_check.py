@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from lipwise_ray.lipsync import device_planes, device_sampling
 from lipwise_ray.lipsync.compositor import HostCompositor
 from lipwise_ray.lipsync.device_compositor import DeviceCompositor
 from lipwise_ray.lipsync.device_copies import device_images
 from lipwise_ray.lipsync.device_light import DeviceLights
 from lipwise_ray.lipsync.device_planes import DevicePlanes
+from lipwise_ray.lipsync.device_resident import hold
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.light import HostLights
 from lipwise_ray.lipsync.model import Passthrough
-from lipwise_ray.lipsync.planes_check import Implementations, choose_planes, planes_for
+from lipwise_ray.lipsync.planes_check import Implementations, PlanesChoice, choose_planes, planes_for
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes
@@ -120,10 +122,14 @@ def test_frames_do_not_depend_on_how_many_faces_are_read_together() -> None:
     assert all(np.array_equal(a, b) for pair in zip(one, many, strict=True) for a, b in zip(*pair, strict=True))
 
 
+def _chosen(make: Callable[[], Implementations]) -> PlanesChoice:
+    return choose_planes(make, lambda frame: hold(frame, "cpu"))
+
+
 def test_a_device_that_agrees_is_used() -> None:
     """Where its frames are OpenCV's, the device's planes are taken."""
     made = DevicePlanes("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu")
-    choice = choose_planes(lambda: made)
+    choice = _chosen(lambda: made)
     assert (choice.planes, choice.lights, choice.compositor) == made
     assert choice.is_device
 
@@ -141,6 +147,13 @@ class Shifted(DevicePlanes):
         aside = np.array([[0, 0, 0.25], [0, 0, 0]])
         moved = [replace(one, view=replace(one.view, to_shown=one.view.to_shown + aside)) for one in layers]
         super().write(canvas, moved, **rules)
+
+
+class Backward(DevicePlanes):
+    """Lays those over the others that should lie under them."""
+
+    def write(self, canvas: Any, layers: Sequence[FaceLayer], **rules: Any) -> None:
+        super().write(canvas, layers[::-1], **rules)
 
 
 class Dark(DeviceLights):
@@ -169,6 +182,7 @@ def _without_torch() -> Any:
     ("make", "says"),
     [
         (lambda: (Shifted("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu")), "levels"),
+        (lambda: (Backward("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu")), "levels"),
         (lambda: (DevicePlanes("cpu"), Dark("cpu"), DeviceCompositor("cpu")), "levels"),
         (lambda: (DevicePlanes("cpu"), DeviceLights("cpu"), Pale("cpu")), "levels"),
         (_broken, "no kernel image"),
@@ -177,10 +191,36 @@ def _without_torch() -> Any:
 )
 def test_a_device_that_does_not_is_not(make: Any, says: str) -> None:
     """Where a device fails, or moves faces by a part of a pixel, OpenCV stays, and a line says why."""
-    choice = choose_planes(make)
+    choice = _chosen(make)
     assert isinstance(choice.planes, HostPlanes)
     assert isinstance(choice.lights, HostLights)
     assert isinstance(choice.compositor, HostCompositor)
     assert not choice.is_device
     assert says in choice.reason
     assert "\n" not in choice.reason
+
+
+def _black_past_the_edge(source: Any, x: Any, y: Any) -> Any:
+    inside = torch.where(source.holds(x, y), 1.0, 0.0)
+    return AT(source, x, y) * inside
+
+
+AT = device_sampling.Rectangles.at
+FAULTS = {
+    "edges": (device_sampling.Rectangles, "at", _black_past_the_edge),
+    "stays on the device": (device_planes, "keep_up", lambda *_: None),
+    "rows and columns": (device_planes, "is_upright", lambda _: True),
+    "kernel": (device_sampling, "linear", lambda source, x, y, **_: device_sampling.cubic(source, x, y)),
+    "linear light": (device_planes, "mixed_light", lambda old, new, opacity, _: old + opacity * (new - old)),
+    "steadying": (DeviceCompositor, "steadied", lambda _, restored, *__: restored),
+    "boxes": (device_sampling, "inside", lambda x, y, sides: torch.ones_like(x, dtype=torch.float32)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_one_step_is_seen(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever step of a device is wrong, and in whichever of the frames that jobs may have, OpenCV stays."""
+    monkeypatch.setattr(*FAULTS[fault])
+    choice = _chosen(lambda: (DevicePlanes("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu")))
+    assert not choice.is_device
+    assert "levels" in choice.reason

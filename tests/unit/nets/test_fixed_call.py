@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -75,6 +78,27 @@ def test_a_lack_of_memory_is_no_refusal() -> None:
     assert call.problem == ""
 
 
+def test_networks_are_captured_one_after_the_other() -> None:
+    """Each in the thread that calls it: a capture in another thread would end the one that is under way."""
+    busy, overlaps = threading.Lock(), list[int]()
+
+    def capture(call: Any, inputs: Any) -> Any:
+        if not busy.acquire(blocking=False):
+            overlaps.append(1)
+            raise RuntimeError("operation failed due to a previous error during capture")
+        try:
+            time.sleep(0.02)
+            return Buffered(call, inputs)
+        finally:
+            busy.release()
+
+    calls = [FixedCall(_double, capture) for _ in range(4)]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        results = list(threads.map(lambda call: call(torch.ones(2)), calls))
+    assert all(torch.equal(result, torch.full((2,), 2.0)) for result in results)
+    assert (overlaps, [call.problem for call in calls]) == ([], [""] * len(calls))
+
+
 def test_a_cpu_has_no_graphs() -> None:
     """There the function is called."""
     assert torch.equal(fixed_call(_double, "cpu")(torch.ones(2)), torch.full((2,), 2.0))
@@ -90,7 +114,8 @@ def test_a_graph_does_what_the_function_does() -> None:
     results = []
     for image, stream in zip(images, streams, strict=True):
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        # As networks are called: some torch cannot capture without inference mode once it has captured with it.
+        with torch.inference_mode(), torch.cuda.stream(stream):
             results.append(call(image))
     torch.cuda.synchronize()
     assert isinstance(call._replay, GraphReplay)
