@@ -183,11 +183,12 @@ class Display:
             f"{self._done_word} in {report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks "
             f"{self._done_word}, {report.chunks_reused} reused"
         )
-        self.say(f"outputs: {report.out}\nstate:   {report.state}")
+        self.say(f"outputs: {on_one_line(report.out)}")
+        self.say(f"state:   {on_one_line(report.state)}")
         if report.left:
             self.say("stopped before the end: run the same command again to go on")
         if report.page:
-            self.say(f"report:  {report.page}")
+            self.say(f"report:  {on_one_line(report.page)}")
 
 
 def row_record(outcome: RowOutcome) -> dict[str, object]:
