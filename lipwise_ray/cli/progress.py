@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.text import Text
 
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.cli.terminal import raw_of
+from lipwise_ray.cli.terminal import raw_of, shows_bars
 from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.printable import on_one_line, printable
 from lipwise_ray.reports.pairing_words import pairing_words
@@ -314,7 +314,7 @@ def show(stop: StopFlag, *, as_json: bool = False, done: str = "rendered") -> Ge
         as_json: As for `Display`.
         done: As for `Display`.
     """
-    kind = BarDisplay if sys.stderr.isatty() else Display
+    kind = BarDisplay if shows_bars() else Display
     display = kind(as_json=as_json, done=done)
     stop.tell_by(display.stopping)
     try:
