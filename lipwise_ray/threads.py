@@ -1,4 +1,4 @@
-"""Threads of a worker: how many each part of the work has, and that none of them spins while it waits.
+"""Threads of a worker: how many each part of the work has, and that none of them spins while it waits or is left alone.
 
 Left alone the threads of a network wait for their next part of the work by spinning. That costs nothing where a core is
 free for each. Where cores are shared, with encoders, decoders, other workers, or by a quota, it takes the very time in
@@ -7,6 +7,7 @@ which the others would finish what is waited for.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
@@ -67,3 +68,19 @@ def own_network_threads(environment: Mapping[str, str]) -> int:
     """
     named = environment.get(_OF_NETWORKS, "").partition(",")[0].strip()  # a number for each level of nesting
     return int(named) if named.isascii() and named.isdigit() else 0
+
+
+def join_surely(thread: threading.Thread) -> None:
+    """Wait for the end of a thread whose files and frames are closed next; an interrupt is raised only then.
+
+    Raises:
+        KeyboardInterrupt: One came meanwhile.
+    """
+    interrupt: KeyboardInterrupt | None = None
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt

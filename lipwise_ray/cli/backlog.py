@@ -7,7 +7,6 @@ import shlex
 import subprocess
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -153,10 +152,11 @@ def status(
     from lipwise_ray.runs.nightly import dropped
     from lipwise_ray.state.format import check_format
     from lipwise_ray.state.store import open_store
-    from lipwise_ray.storage.address import is_local
+    from lipwise_ray.storage.address import is_local, local_path
 
     place = state or f"{backlog.rstrip('/')}.out.state"
-    store = open_store(place) if not is_local(place) or Path(place).exists() else None  # opening it would make it
+    there = not is_local(place) or local_path(place).exists()
+    store = open_store(place) if there else None  # opening it would make it
     if store:
         check_format(store)
     for manifest in dropped(backlog, store):

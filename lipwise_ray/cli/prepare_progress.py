@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.cli.terminal import raw_of
+from lipwise_ray.cli.terminal import raw_of, shows_bars
 from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.errors import InputError
 from lipwise_ray.printable import printable
@@ -119,7 +119,7 @@ def shown(clips: Sequence[Clip], stop: StopFlag) -> Generator[PrepareProgress]:
         clips: All videos.
         stop: Tells the display of a stop.
     """
-    display = (PrepareBar if sys.stderr.isatty() else PrepareProgress)(clips)
+    display = (PrepareBar if shows_bars() else PrepareProgress)(clips)
     stop.tell_by(display.say)
     try:
         yield display

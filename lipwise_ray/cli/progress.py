@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.text import Text
 
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.cli.terminal import raw_of
+from lipwise_ray.cli.terminal import raw_of, shows_bars
 from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.printable import on_one_line, printable
 from lipwise_ray.reports.pairing_words import pairing_words
@@ -183,11 +183,12 @@ class Display:
             f"{self._done_word} in {report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks "
             f"{self._done_word}, {report.chunks_reused} reused"
         )
-        self.say(f"outputs: {report.out}\nstate:   {report.state}")
+        self.say(f"outputs: {on_one_line(report.out)}")
+        self.say(f"state:   {on_one_line(report.state)}")
         if report.left:
             self.say("stopped before the end: run the same command again to go on")
         if report.page:
-            self.say(f"report:  {report.page}")
+            self.say(f"report:  {on_one_line(report.page)}")
 
 
 def row_record(outcome: RowOutcome) -> dict[str, object]:
@@ -313,7 +314,7 @@ def show(stop: StopFlag, *, as_json: bool = False, done: str = "rendered") -> Ge
         as_json: As for `Display`.
         done: As for `Display`.
     """
-    kind = BarDisplay if sys.stderr.isatty() else Display
+    kind = BarDisplay if shows_bars() else Display
     display = kind(as_json=as_json, done=done)
     stop.tell_by(display.stopping)
     try:

@@ -13,7 +13,7 @@ from lipwise_ray.cli import cluster, setup
 from lipwise_ray.cli.completed_ids import state_rows
 from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.errors import OutputError, SettingsError, StateError
-from lipwise_ray.storage.address import is_local
+from lipwise_ray.storage.address import is_local, local_path
 
 if TYPE_CHECKING:
     from lipwise_ray.state.overview import Overview
@@ -120,9 +120,9 @@ def must_be_state(state: str) -> None:
     from lipwise_ray.state.format import check_format
     from lipwise_ray.state.store import open_store
 
-    if is_local(state) and not (Path(state) / "runs").is_dir():
-        kind = "a folder without runs" if Path(state).is_dir() else "a file"
-        got = f"not a state, but {kind}" if Path(state).exists() else "nothing is there"
+    if is_local(state) and not ((folder := local_path(state)) / "runs").is_dir():
+        kind = "a folder without runs" if folder.is_dir() else "a file"
+        got = f"not a state, but {kind}" if folder.exists() else "nothing is there"
         raise StateError("no_state", state, got=got, do="Give what --state named")
     store = open_store(state)
     if not check_format(store) and not store.folders(layout.RUNS):

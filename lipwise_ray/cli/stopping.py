@@ -11,6 +11,8 @@ from types import FrameType
 
 import typer
 
+from lipwise_ray.backends.ray import last_exit
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MESSAGE = "stopping: running chunks end first; press Ctrl-C again to stop at once"
 
@@ -53,6 +55,7 @@ class StopFlag:
         del frame
         if self._is_interrupted and number != signal.SIGHUP:
             signal.signal(number, signal.SIG_DFL)
+            last_exit.must_be_at_once("threads that still compute may crash as the interpreter ends")
             raise KeyboardInterrupt
         self._is_interrupted = self._is_interrupted or number != signal.SIGHUP
         if not self._asked:

@@ -16,6 +16,9 @@ from lipwise_ray.printable import printable
 from lipwise_ray.settings.renamed import OldNameWarning
 from lipwise_ray.storage.redact import redact
 
+_CANNOT_DRAW = ("dumb", "unknown")
+"""Terminals, by TERM, whose cursor cannot be moved: bars would show nothing until the end."""
+
 
 class PlainStream:
     """A stream of text that spells out control characters, which a terminal would act on.
@@ -115,6 +118,11 @@ def all_arrived() -> bool:
             # Else the interpreter fails at it once more, with a code of its own.
             os.dup2(os.open(os.devnull, os.O_WRONLY), raw.fileno())
     return arrived
+
+
+def shows_bars() -> bool:
+    """Tell whether standard error is a terminal on which bars can be drawn, as rich knows them."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in _CANNOT_DRAW
 
 
 def raw_of(stream: TextIO) -> TextIO:

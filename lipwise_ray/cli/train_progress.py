@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.cli.terminal import raw_of
+from lipwise_ray.cli.terminal import raw_of, shows_bars
 from lipwise_ray.cli.time_left import in_words
 from lipwise_ray.printable import printable
 
@@ -122,7 +122,7 @@ def shown(stop: StopFlag) -> Generator[TrainDisplay]:
     Args:
         stop: Tells the display of a stop.
     """
-    display = (TrainBar if sys.stderr.isatty() else TrainDisplay)(stop)
+    display = (TrainBar if shows_bars() else TrainDisplay)(stop)
     stop.tell_by(display.note)
     try:
         yield display

@@ -144,7 +144,7 @@ def verify(file: str | Path, *, trust: str | Path | None = None) -> FileCredenti
     if problem := _ELSEWHERE if address else _unreadable(path):
         return FileCredentials(file=shown(address) if address else str(path), verdict="unreadable", problems=(problem,))
     beside = (path.with_name(path.name + SIDE_CAR), path.with_suffix(SIDE_CAR))
-    side_car = next((one for one in beside if one.is_file() and one != path), None)
+    side_car = next((one for one in beside if one != path and _is_file(one)), None)
     found = FoundCredentials() if is_beside(path) else read_credentials(path, None, trusted)
     if isinstance(found, FoundCredentials) and found.store is None and side_car is None:
         kind = type_of_contents(path)  # the name may be another's
@@ -265,15 +265,22 @@ def _verdict(codes: Collection[str], *, is_bad: bool) -> CredentialsVerdict:
 
 def _unreadable(path: Path) -> str:
     """Return the reason why a file cannot be read; empty where it can."""
-    if path.is_dir():
-        return "it is a folder"
-    if path.exists() and not path.is_file():  # whoever opened a named pipe would wait for somebody to write to it
-        return "it is not a file"
     try:
+        if path.is_dir():
+            return "it is a folder"
+        if path.exists() and not path.is_file():  # whoever opened a named pipe would wait for somebody to write to it
+            return "it is not a file"
         with path.open("rb") as file:
             return "" if file.read(1) else "it is empty"
     except OSError as error:
         return f"it cannot be read: {os_reason(error)}"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file can have so long a name
+        return False
 
 
 def _check_trust(trust: Path) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from lipwise_ray.threads import join_surely
+
 T = TypeVar("T")
 Part = TypeVar("Part")
 _POLL_S = 0.1
@@ -57,7 +59,7 @@ class Background(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        join_surely(self._thread)
 
     def __iter__(self) -> Iterator[T]:
         while True:

@@ -16,6 +16,7 @@ import av.error
 from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.verify import Proof, check_segment
+from lipwise_ray.threads import join_surely
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -68,7 +69,7 @@ class FollowedSegment:
     ) -> None:
         self._is_unwanted.set()
         self._is_whole.set()
-        self._thread.join()
+        join_surely(self._thread)
 
     def prove(self, frames: int) -> Proof:
         """Decode the rest of the segment, which is written to its end, and return the proof that `check_segment` gives.

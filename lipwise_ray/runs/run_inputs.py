@@ -19,7 +19,16 @@ from lipwise_ray.resources import models_folder
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.settings.layers import preset_names
 from lipwise_ray.settings.model import Settings
-from lipwise_ray.storage.address import STORES, Policy, bucket_and_key, is_local, is_store, shown, whole_path
+from lipwise_ray.storage.address import (
+    STORES,
+    Policy,
+    bucket_and_key,
+    is_local,
+    is_store,
+    local_path,
+    shown,
+    whole_path,
+)
 
 _LOST_SLASH = re.compile(r"^[a-z][a-z0-9+.-]+:/")
 
@@ -98,7 +107,7 @@ def local_file(out: str | Path) -> Path:
 def _place(address: str, option: str) -> str:
     if is_local(address) and not _LOST_SLASH.match(address):
         whole_path(address)
-        return str(Path(address).expanduser())
+        return str(local_path(address))
     if not is_store(address) or not bucket_and_key(address)[1]:
         happened = f"{shown(address)} is neither a folder nor a prefix in a bucket of s3, gs or az"
         raise SettingsError("no_place", option, got=happened)

@@ -122,7 +122,7 @@ def work_through(
     def of(settings: Settings, row: Row) -> Checkpoints:
         return work.checkpoints(requirements, settings, row)
 
-    with held(store, shard, run_id, wait=listener.problem) as lease:
+    with held(store, shard, run_id, wait=listener.note) as lease:
         _clear(scratch, is_private=bool(own or run_settings.paths.scratch))
         for request_key in place.names(layout.CONTROL):
             place.remove(request_key)  # it was meant for a driver before this one

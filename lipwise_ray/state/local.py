@@ -16,13 +16,14 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore as ObstoreLocal
 
 from lipwise_ray.errors import InputError, StateError, StorageError, os_reason
+from lipwise_ray.state.log_lines import lines_in
 from lipwise_ray.state.remote import MOST_RECORD_BYTES
 from lipwise_ray.storage.address import whole_path
 from lipwise_ray.storage.objects import Listed
 
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # no wait at a pipe
-_MOST_LINE_BYTES = 16 << 20
-"""Of a log. A longer line was not written by this program, and is passed over."""
+_LATER_LINES = "later.jsonl"
+"""Part of a log that came from a bucket, where parts are named after times: lines that were added since."""
 
 
 class LocalStore:
@@ -35,7 +36,7 @@ class LocalStore:
         StateError: The folder cannot be made.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: str | Path) -> None:
         try:
             self.root = whole_path(root)
         except InputError as error:
@@ -44,12 +45,12 @@ class LocalStore:
             ) from error
         self.address = str(self.root)
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(
                 "no_state", str(root), got=f"cannot be made: {os_reason(error)}", do="Choose another --state"
             ) from error
-        self._store = ObstoreLocal(root)
+        self._store = ObstoreLocal(self.root)
 
     def read(self, key: str) -> bytes | None:
         """Return a record, or None."""
@@ -73,12 +74,7 @@ class LocalStore:
             with path.open("rb") as file:
                 yield file
         except (OSError, ValueError) as error:
-            raise StorageError(
-                "state_read",
-                str(path),
-                got=f"cannot be read: {error}",
-                do="Check the folder's permissions and the disk",
-            ) from error
+            raise _unreadable(path, error) from error
 
     def _path(self, key: str) -> Path:
         """Return the path of a record.
@@ -133,6 +129,8 @@ class LocalStore:
             except FileNotFoundError:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 number = os.open(path, _APPENDING, 0o666)
+            except IsADirectoryError:  # a bucket had it, in parts
+                number = os.open(path / _LATER_LINES, _APPENDING, 0o666)
             with open(number, "ab") as file:  # noqa: PTH123  # of the number
                 file.write(line + b"\n")
         except OSError as error:
@@ -143,13 +141,10 @@ class LocalStore:
 
     def log(self, key: str) -> Iterator[bytes]:
         """Yield a log's lines, however long it is; the last one may be half written."""
-        with self._opened(key) as file:
-            begins = True
-            while file and (line := file.readline(_MOST_LINE_BYTES)):
-                is_whole = line.endswith(b"\n") or len(line) < _MOST_LINE_BYTES
-                if begins and is_whole:
-                    yield line.rstrip(b"\r\n")
-                begins = line.endswith(b"\n")
+        for part in self.names(key) if self._path(key).is_dir() else [key]:  # a bucket had it, in parts
+            with self._opened(part) as file:
+                if file:
+                    yield from lines_in(file)
 
     def names(self, prefix: str) -> list[str]:
         """Return the keys under a folder, sorted."""
@@ -170,12 +165,19 @@ class LocalStore:
                     yield Listed(path.relative_to(self.root).as_posix(), found.st_size, found.st_mtime)
 
     def folders(self, prefix: str) -> list[str]:
-        """Return the names of the folders right in a folder, sorted, without looking into them."""
+        """Return the names of the folders right in a folder, sorted, without looking into them.
+
+        Raises:
+            StorageError: It is there, and cannot be read.
+        """
+        path = self._path(prefix)
         try:
-            with os.scandir(self._path(prefix)) as entries:
-                return sorted(entry.name for entry in entries if entry.is_dir())
-        except OSError:
+            with os.scandir(path) as entries:
+                return sorted(entry.name for entry in entries if _is_folder(entry))
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:  # what lies there must not pass for nothing
+            raise _unreadable(path, error) from error
 
     def remove(self, key: str) -> None:
         """Remove a record or file; nothing happens when it is gone."""
@@ -246,6 +248,18 @@ class LocalStore:
             got=f"cannot be written: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             do="Check the disk's space and the folder's permissions, then run the same command again",
         )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def _unreadable(path: Path, error: Exception) -> StorageError:
+    do = "Check the folder's permissions and the disk"
+    return StorageError("state_read", str(path), got=f"cannot be read: {error}", do=do)
 
 
 def _opened_beside(path: Path) -> tuple[int, Path]:

@@ -113,7 +113,8 @@ def overview(address: str) -> Overview:
     store = open_store(address)
     run_id, record = next(_runs(store), ("", None))
     if record is None:
-        raise StateError("no_runs", address, got="holds no run", do="Check the path")
+        happened = "holds no run whose record can be read" if store.folders(layout.RUNS) else "holds no run"
+        raise StateError("no_runs", address, got=happened, do="Check the path")
     shards = shards_of(store, run_id, record)
     summary = Overview(run_id, record.manifest, record.rows if record.rows_total is None else record.rows_total)
     summary.not_begun = [one.shard for one in shards if not one.run_id]

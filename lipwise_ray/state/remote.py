@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.state import layout
+from lipwise_ray.state.log_lines import lines_in
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.objects import Bucket, Download, Listed, ObjectInfo
 
@@ -167,6 +168,9 @@ class RemoteStore:
         Raises:
             StorageError: A part is larger than any that this program writes.
         """
+        if (whole := self.fetch(key)) is not None:  # a folder had it, in one file
+            with whole.open("rb") as file:
+                yield from lines_in(file)
         parts = self._records.names(f"{key}/")
         for start in range(0, len(parts), _HANDS):
             some = parts[start : start + _HANDS]

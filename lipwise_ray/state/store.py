@@ -134,7 +134,7 @@ def open_store(address: str, cache: Cache | None = None) -> Store:
         StateError: The address is of another kind, or the folder cannot be made.
     """
     if is_local(address):
-        return LocalStore(Path(address))
+        return LocalStore(address)
     if not is_store(address):
         raise StateError(
             "state_scheme",

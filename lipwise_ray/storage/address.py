@@ -64,6 +64,20 @@ def file_name(address: str) -> str:
     return path.rpartition("/")[2]
 
 
+def local_path(address: str) -> Path:
+    """Return the path that a local address names, with the home folder put in where it begins with ``~``.
+
+    One such as ``./~a`` comes back from the root on: a path drops its dot, and would name a home folder then.
+
+    Raises:
+        RuntimeError: There is no such home folder.
+    """
+    path = Path(address)
+    if address.startswith("~"):
+        return path.expanduser()
+    return path.absolute() if str(path).startswith("~") else path
+
+
 def whole_path(path: str | Path) -> Path:
     """Return a path from the root on: the home folder put in, links followed.
 

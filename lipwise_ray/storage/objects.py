@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError
 
-from lipwise_ray.errors import StorageError
+from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.storage.address import bucket_and_key
 from lipwise_ray.storage.clients import Patience, opened, reason_of
 
 if TYPE_CHECKING:
     from obstore import GetResult
+
+_NO_KEY = "Could not parse path"
+"""Beginning of what obstore says of a name that no object can have, with an error of no kind of its own."""
 
 _STREAM_BYTES = 8 << 20
 _PART_BYTES = 256 << 10
@@ -325,6 +328,11 @@ def _errors(where: str, failed: str) -> Generator[None]:
         raise StorageError(
             "store_refused", where, got=f"{failed}: {reason_of(error)}", do="Check the store and the credentials"
         ) from error
+    except ValueError as error:
+        if not isinstance(error, UnicodeError) and not str(error).startswith(_NO_KEY):
+            raise
+        must = "no object can have a name with control characters, empty steps, `.` or `..` in it"
+        raise InputError("bad_path", where, got=failed, must=must, do="Choose another name") from error
 
 
 class BucketFile:

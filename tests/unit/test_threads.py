@@ -58,3 +58,21 @@ def test_a_small_network_computes_on_one_thread() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_interrupt_waits_for_a_thread_that_still_computes() -> None:
+    """What the thread uses is closed next: under it a library would crash the process."""
+    code = """
+import os, signal, threading, time
+from lipwise_ray.threads import join_surely
+at_work = threading.Thread(target=time.sleep, args=(1.5,))
+at_work.start()
+for late_s in (0.3, 0.6):
+    threading.Timer(late_s, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    join_surely(at_work)
+except KeyboardInterrupt:
+    print("interrupted", at_work.is_alive())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "interrupted False\n"), done.stderr

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from lipwise_ray.errors import InputError, LipwiseError, ManifestError, MediaError
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError, MediaError, os_reason
 from lipwise_ray.faces.select import LIKE, parse_selection_rule
 from lipwise_ray.media.image_sequence import is_series, names_series, series_files
 from lipwise_ray.pipeline.manifest.formats import BROKEN, Columns, RawRow
@@ -242,9 +242,16 @@ class Cells:
             path = self._whole(same_name(path, self._names) or path)
         if not self._is_there(column, path):
             self._policy.check(str(path))  # what may not be read, nobody is told whether it is there
-            happened = "a folder, not a file" if os.path.isdir(path) else "file not found"  # noqa: PTH112  # never raises
-            raise MediaError("missing_file", str(path), got=happened, do=self._hint)
+            raise self._no_file(path)
         return str(path)
+
+    def _no_file(self, path: Path) -> MediaError:
+        try:
+            happened = "a folder, not a file" if path.is_dir() else "file not found"
+        except OSError as error:  # a folder that may not be entered, a name that is too long
+            do = "Check the path and its permissions"
+            return MediaError("missing_file", str(path), got=os_reason(error), do=do)
+        return MediaError("missing_file", str(path), got=happened, do=self._hint)
 
     def _is_there(self, column: str, path: Path) -> bool:
         """Tell whether there is such a file; raises where a series cannot be used."""

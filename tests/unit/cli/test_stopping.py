@@ -44,6 +44,26 @@ def _run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, start_new_session=True, capture_output=True, text=True, check=False, timeout=120)
 
 
+_ENDS_AT_ONCE = """
+import atexit, os, signal
+from lipwise_ray.cli import stopping
+from lipwise_ray.backends.ray import last_exit
+atexit.register(print, "in order")
+stop = stopping.StopFlag("")
+try:
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    last_exit.end(130)
+"""
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    """Threads still compute then: what would be torn down under them as the interpreter ends might crash it."""
+    done = _run(_ENDS_AT_ONCE)
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+
+
 @pytest.mark.parametrize("order", [(signal.SIGHUP, signal.SIGTERM), (signal.SIGTERM, signal.SIGHUP)])
 def test_a_terminal_that_closes_is_no_second_signal(order: tuple[signal.Signals, ...]) -> None:
     """A machine that goes down sends both, in any order: what runs ends in order. Another one ends the program."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +64,17 @@ def test_a_log_may_be_full() -> None:
     print("a line", file=cast("TextIO", PlainStream(_Full(), may_get_lost=True)), flush=True)
     with pytest.raises(StorageError):
         print("a line", file=cast("TextIO", PlainStream(_Full())))
+
+
+@pytest.mark.parametrize(("term", "has_bars"), [("xterm", True), ("", True), ("dumb", False)])
+def test_a_terminal_that_cannot_draw_has_no_bars(term: str, *, has_bars: bool) -> None:
+    """It would show nothing until the end of a run; lines every few seconds it can show."""
+    terminal, stream = pty.openpty()
+    code = "from lipwise_ray.cli.terminal import shows_bars; print(shows_bars())"
+    environment = {**os.environ, "TERM": term}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=stream, check=True
+    )
+    for number in (terminal, stream):
+        os.close(number)
+    assert done.stdout.decode().strip() == str(has_bars)

@@ -279,6 +279,14 @@ def test_an_address_is_no_file_to_verify(address: str) -> None:
     assert "secret" not in found.file
 
 
+def test_the_longest_names_are_verified(tmp_path: Path) -> None:
+    """No side-car can lie beside such a file; one of a longer name is not there, as any other that is not."""
+    longest, longer = tmp_path / f"{'n' * 251}.mp4", tmp_path / f"{'n' * 300}.mp4"
+    longest.write_bytes(b"no video")
+    assert verify(longest).verdict in {"unsigned", "unreadable"}
+    assert verify(longer).problems == ("it cannot be read: file name too long",)
+
+
 def test_a_named_pipe_is_no_file_to_verify(tmp_path: Path) -> None:
     """Nobody waits for somebody to write to it."""
     os.mkfifo(tmp_path / "pipe.mp4")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.errors import StateError, StorageError
+from lipwise_ray.runs.run_inputs import state_address
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import ChunkMarker, commit, done_chunks, read_marker
 from lipwise_ray.state.store import LocalStore, load_file, open_store, read_json
@@ -123,6 +125,36 @@ def test_folders_and_what_lies_in_them(tmp_path: Path) -> None:
     store.remove_empty("a/1")
     assert store.names("a") == ["a/1/x.json", "a/2/x.json"]
     assert not (tmp_path / "a" / "1" / "y").exists()
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    """A link in a circle hides no folder beside it; one in the place of the whole is told of."""
+    store = LocalStore(tmp_path)
+    store.write("a/1/x.json", b"{}")
+    for name in ("a/loop", "b"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    assert store.folders("a") == ["1"]
+    with pytest.raises(StorageError, match=r"b: cannot be read: .*[Ss]ymbolic links"):
+        store.folders("b")
+
+
+@pytest.mark.parametrize("address", ["~/s", "./~/s"])
+def test_the_home_folder_is_put_in_where_it_is_meant(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state is where its address says, as runs take it, and nowhere else."""
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    place = (home if address.startswith("~") else here / "~") / "s"
+    store = open_store(state_address(address, Settings(), "out"))
+    for one in (store, open_store(address)):
+        one.create("a/x.json", b"{}")
+        one.write("a/y.json", b"{}")
+        assert one.address == str(place)
+        assert one.names("a") == ["a/x.json", "a/y.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*.json")) == ["x.json", "y.json"]
 
 
 def test_the_second_attempt_gives_way(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.errors import StorageError
+from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.pipeline.inputs.whole_file import whole_file
 from lipwise_ray.state.events import TaskFailed, TaskLeased
 from lipwise_ray.state.lease import DriverLease, holder
@@ -290,3 +290,13 @@ def test_what_a_store_refuses_is_said_in_one_line(port: int, tmp_path: Path) -> 
     assert bucket.read("a") is None
     assert port
     assert tmp_path
+
+
+@pytest.mark.parametrize("key", ["a\nb.mp4", "a//b.mp4", "a/../b.mp4", "a\udcff.mp4"])
+def test_a_name_that_no_object_can_have_is_the_users(key: str, port: int) -> None:
+    """Nothing is tried again for it, and no fault of the program."""
+    bucket = Bucket(f"s3://{BUCKET}")
+    for ask in (bucket.facts, bucket.names, bucket.read):
+        with pytest.raises(InputError, match="no object can have a name with control characters"):
+            ask(key)
+    assert port

@@ -87,6 +87,7 @@ def test_a_file_is_found_beside_the_manifest(tmp_path: Path) -> None:
     assert _problems(cells) == []
     for text, happened in (
         ("gone.mp4", "file not found"),
+        (f"{'n' * 300}.mp4", "file name too long"),
         ("sub", "a folder of numbered images"),
         ("s3://b", "a bucket alone"),
     ):
