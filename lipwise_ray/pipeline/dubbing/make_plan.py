@@ -192,13 +192,13 @@ def _check_faces(
 
 
 def _chooses_nobody(facts: Facts) -> str:
-    """Return what to do about a rule by which none of those who are there is meant; empty where there is none such."""
+    """Return the advice on a rule that means none of those who are there; empty where each means somebody."""
     kinds = {part.kind for part in facts.parts if not part.tracks} if facts.people else set[str]()
     return next((text for kind, text in _OF_OTHERS.items() if kind in kinds), "")
 
 
 def _others(facts: Facts) -> str:
-    """Return how many others there are, for a message, where a rule means nobody."""
+    """Return the number of others, for a message, where a rule means nobody; else nothing."""
     people = "1 person is" if facts.people == 1 else f"up to {facts.people} people are"
     return f"; {people} seen" if _chooses_nobody(facts) else ""
 

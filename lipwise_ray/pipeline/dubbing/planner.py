@@ -183,7 +183,8 @@ class Planner:
     ) -> tuple[FaceSelection, list[tuple[int, ...]], SpeakingRecord | None, int]:
         """Return the faces to dub, the track numbers of each line, and how surely it is known who speaks.
 
-        The number is that of the people of the shot that has most. One who speaks is dubbed only while he does, unless faces are chosen by other rules too.
+        The number is that of the people of the shot that has most. One who speaks is dubbed only while he does, unless
+        faces are chosen by other rules too.
         """
         settings, frames, rules = job.spec.settings, len(job.video.index), [line.rule for line in lines]
         shown = recipe_of(settings, job.video).canvas.shown_size
