@@ -18,8 +18,8 @@ from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
 _PLAIN = ("largest", "all", "left", "right", "center")
-SPEAKING, LIKE, BOX, AT = "speaking", "like", "box", "at"
-BY_PLACE = ("largest", "left", "right", "center", "index", AT)
+SPEAKING, LIKE, BOX, AT, INDEX = "speaking", "like", "box", "at", "index"
+BY_PLACE = ("largest", "left", "right", "center", INDEX, AT)
 """Kinds of rules that know nobody: whom they leave out may be the one whom they choose, seen elsewhere."""
 
 _MOST_KNOWN_RULES = 1024
@@ -155,7 +155,7 @@ def parse_selection_rule(text: str) -> SelectionRule:
     if rule in (*_PLAIN, SPEAKING):
         return SelectionRule(text, rule)
     if match := _INDEX.match(rule):
-        return SelectionRule(text, "index", number=int(match[1]))
+        return SelectionRule(text, INDEX, number=int(match[1]))
     if match := _AT.match(rule.replace(" ", "")):
         frame, column, row = (int(n) for n in match.groups())
         return SelectionRule(text, AT, number=frame, point=(column, row))

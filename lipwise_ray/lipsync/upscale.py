@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import av
+import cv2
 import numpy as np
 
 from lipwise_ray.media.orientation import UPRIGHT
@@ -50,6 +51,9 @@ class FrameUpscaler:
         large = av.VideoFrame(size.width, size.height, self._large.format.name)
         for plane in range(self._large.format.planes):
             plane_array(large, plane)[:] = 0
+        for plane in range(self._large.format.planes, len(large.planes)):  # networks know no alpha
+            into = plane_array(large, plane)
+            cv2.resize(plane_array(frame, plane), into.shape[::-1], dst=into, interpolation=cv2.INTER_LINEAR)
         places = list(self._places())
         batch = self._model.batch_faces
         for start in range(0, len(places), batch):

@@ -22,6 +22,7 @@ import numpy as np
 
 from lipwise_ray.errors import MediaError, os_reason
 from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.media.cut_image import refuse_cut_image
 from lipwise_ray.values import Size
 
 if TYPE_CHECKING:
@@ -256,6 +257,7 @@ class _Series:
                 raise decode_problem(file, error, "in an image of a series") from error
         if frame is None:
             raise decode_problem(file, ValueError("no image"), "in an image of a series")
+        refuse_cut_image(file)
         return frame
 
     def close(self) -> None:

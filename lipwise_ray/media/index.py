@@ -15,6 +15,7 @@ import numpy as np
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
+from lipwise_ray.media.cut_image import refuse_cut_image
 from lipwise_ray.media.image_sequence import SERIES, WEBP_ANIMATION, ImageSequence, open_image_sequence
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
@@ -345,6 +346,7 @@ def _constant_rate(pts: I64Array, info: VideoInfo) -> Fraction | None:
 
 def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
     if info.is_still:
+        refuse_cut_image(info.path)
         return
     got, declared_s = "", float(info.container_end_s or 0)
     if info.declared_frames and not info.container.startswith(_UNCOUNTED):

@@ -145,10 +145,12 @@ def test_nobody_is_like_the_portrait(tmp_path: Path, people: dict[str, Path]) ->
 def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) -> None:
     """No face, two faces, no picture, no such file: each row says what is wrong, and the good one is dubbed."""
     (tmp_path / "words.png").write_text("not a picture")
+    (tmp_path / "sound.png").write_bytes(SOUND.read_bytes())
     rows = [
         _row("nobody", faces="like:nobody.png"),
         _row("both", faces="like:both.png"),
         _row("words", faces="like:words.png"),
+        _row("sound", faces="like:sound.png"),
         _row("missing", faces="like:missing.png"),
         _row("good", faces="like:left.png"),
     ]
@@ -158,6 +160,7 @@ def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) 
     assert "shows no face" in failed["nobody"]["message"]
     assert "shows 2 faces" in failed["both"]["message"]
     assert failed["words"]["code"] == "not_media"
+    assert "has no video stream, only audio. Take another image for `faces = like:IMAGE`" in failed["sound"]["message"]
     assert "file not found" in json.dumps(failed["missing"])
 
 

@@ -1,4 +1,4 @@
-"""Checks of a row's speakers: each has a face while it speaks, and no face has two sounds at a time."""
+"""A row's speakers: each has a face while it speaks, and no face has two sounds at a time."""
 
 from __future__ import annotations
 
@@ -68,6 +68,46 @@ def check_turns(
             raise _overlapping(f"{one.rule} and {other.rule} are one face", Fraction(moment_s))
 
 
+def overlaid(
+    parts: tuple[DialogueFacts, ...], source: I64Array, timeline: Timeline, chosen: FaceSelection
+) -> list[BoolArray]:
+    """Return the output frames in which a part's lips would be laid over those of another, shape (N,) for each part.
+
+    A fixed box over a face, or over another box, is that face: of two parts the one is drawn who speaks then, or in a
+    pause whose words are nearer.
+
+    Args:
+        parts: Dialogue of each face.
+        source: Source frame behind each output frame, shape (N,).
+        timeline: Times at which the output frames are shown.
+        chosen: Faces to dub, by source frame.
+    """
+    found = [np.zeros(len(source), np.bool_) for _ in parts]
+    ticks = np.append(timeline.pts, timeline.end_pts) * float(timeline.time_base)
+    middle_s = (ticks[1:] + ticks[:-1]) / 2
+    away_s = [_away(np.array(part.times_s, np.float64).reshape(-1, 2), middle_s) for part in parts]
+    for one, other in combinations(range(len(parts)), 2):
+        both = np.isin(source, _under_box(parts[one].tracks, parts[other].tracks, chosen))
+        is_nearer = away_s[one] <= away_s[other]
+        found[one] |= both & ~is_nearer
+        found[other] |= both & is_nearer
+    return found
+
+
+def _away(times_s: F64Array, moments_s: F64Array) -> F64Array:
+    """Return the time from each moment to the nearest turn, 0 within one, shape (M,).
+
+    Args:
+        times_s: ``[start, end)`` of each turn, by start, shape (T, 2).
+        moments_s: Shape (M,).
+    """
+    if not len(times_s):
+        return np.zeros(len(moments_s))
+    edges = np.concatenate([[[-np.inf, -np.inf]], times_s, [[np.inf, np.inf]]])
+    last = np.searchsorted(times_s[:, 0], moments_s, "right")
+    return np.maximum(np.minimum(moments_s - edges[last, 1], edges[last + 1, 0] - moments_s), 0)
+
+
 def _shown_in(times_s: F64Array, begins: F64Array, ends: F64Array) -> BoolArray:
     """Return the frames that are shown within any of some times, shape (N,).
 
@@ -107,8 +147,14 @@ def _may_be_one_face(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 def _shared(one: tuple[int, ...], other: tuple[int, ...], chosen: FaceSelection) -> I64Array:
     """Return the source frames in which two parts have one face: the same track, or a box over a face."""
+    same = np.isin(chosen.track, one) & np.isin(chosen.track, other)
+    return np.concatenate([chosen.frame[same], _under_box(one, other, chosen)])
+
+
+def _under_box(one: tuple[int, ...], other: tuple[int, ...], chosen: FaceSelection) -> I64Array:
+    """Return the source frames in which the fixed box of one part is over the face, or the box, of another."""
     of_one, of_other = np.isin(chosen.track, one), np.isin(chosen.track, other)
-    same = [chosen.frame[of_one & of_other]]
+    same = [np.zeros(0, np.int64)]
     for boxes, faces in ((of_one & (chosen.track < 0), of_other), (of_other & (chosen.track < 0), of_one)):
         if boxes.any():
             rest = faces & ~boxes
@@ -173,6 +219,8 @@ def why_left_alone(frames: I64Array, chosen: FaceSelection, settings: Settings) 
         f"turned by over {rules.max_yaw_deg:g} degrees in {{}} (faces.max_yaw_deg)": chosen.over_yaw,
         "hardly a face in {} (faces.min_confidence)": chosen.doubtful,
     }
+    if not (len(chosen.frame) or any(map(len, left_alone.values()))):
+        left_alone["without a crop in {} (faces.pads)"] = chosen.seen
     why = ", ".join(text.format(int(np.isin(frames, left).sum())) for text, left in left_alone.items() if len(left))
     return f"; {why}" if why else ""
 

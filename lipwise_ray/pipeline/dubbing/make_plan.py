@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from lipwise_ray.errors import FaceError, InputError
-from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.faces.select import INDEX, LIKE, FaceSelection
 from lipwise_ray.lipsync.fitted_frames import AT_CUT, fitted_sequence, moved_sequence
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
@@ -15,7 +15,7 @@ from lipwise_ray.lipsync.voice_activity import runs
 from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.chunk_borders import chunk_spans
-from lipwise_ray.pipeline.dubbing.dialogue import check_turns, why_left_alone
+from lipwise_ray.pipeline.dubbing.dialogue import check_turns, overlaid, why_left_alone
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Part, Plan, chunk_frames
 from lipwise_ray.pipeline.dubbing.trim import used_frames
 from lipwise_ray.pipeline.dubbing.undubbed import most_undubbed
@@ -25,6 +25,12 @@ from lipwise_ray.state.job_result import Counts
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Span, round_half_up, spans, steps_to
 
 _FADE_S = 0.12
+_OF_OTHERS = {
+    INDEX: "Take a number that `lipwise-ray inspect` shows",
+    LIKE: "Lower faces.min_likeness or take another portrait",
+}
+"""Advice by the kinds of rules that mean nobody though people are there."""
+
 _COLUMN_SLACK = 1e-6
 
 
@@ -39,10 +45,9 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
     used = used_frames(facts.index, facts.start_s, facts.end_s)
     is_dubbed = np.isin(used, chosen.frame)
     is_there = is_dubbed | np.isin(used, np.concatenate([chosen.too_small, chosen.over_yaw]))
-    rules = ", ".join(part.rule for part in facts.parts)
     is_looked_through = facts.window is None or facts.window.looked is None
     if is_looked_through:
-        _check_faces(rules, used, is_dubbed, is_there, chosen, settings)
+        _check_faces(facts, used, is_dubbed, is_there, chosen, settings)
     looked, first = len(used), used[is_dubbed][:1]
     if settings.faces.on_no_face == "skip":
         used = used[is_there]
@@ -67,16 +72,17 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
     if facts.parts[0].times_s and is_looked_through:
         check_turns(facts.parts, source, timeline, chosen, settings)
     with_face = int(np.isin(source, chosen.frame).sum())
+    hidden = overlaid(facts.parts, source, timeline, chosen)
     seen, undubbed = most_undubbed(source, chosen, [part.tracks for part in facts.parts])
     parts = tuple(
         Part(
             part.tracks,
             part.sound_id,
-            _opacity(facts, part, source, starts, rate, settings),
+            np.where(under, 0, _opacity(facts, part, source, starts, rate, settings)).astype(np.float32),
             np.zeros((0, 2), np.int64) if part.voiced is None else runs(~part.voiced),
             part.times_s,
         )
-        for part in facts.parts
+        for part, under in zip(facts.parts, hidden, strict=True)
     )
     return Plan(
         source=source,
@@ -160,17 +166,19 @@ def _at(voiced: BoolArray, columns: I64Array) -> BoolArray:
 
 
 def _check_faces(
-    rule: str, used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: FaceSelection, settings: Settings
+    facts: Facts, used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: FaceSelection, settings: Settings
 ) -> None:
     dubbed, total = int(is_dubbed.sum()), len(used)
-    rules = settings.faces
+    rules, rule = settings.faces, ", ".join(part.rule for part in facts.parts)
     if dubbed < rules.min_face_share * total or (rules.on_no_face == "skip" and not is_there.any()):
         raise FaceError(
             "no_face",
             "video",
-            got=f"the chosen face ({rule}) is in {dubbed} of {total} frames{why_left_alone(used, chosen, settings)}",
+            got=f"the chosen face ({rule}) is in {dubbed} of {total} frames{_others(facts)}"
+            f"{why_left_alone(used, chosen, settings)}",
             must=f"at least {rules.min_face_share:.1%} are needed",
-            do=f"{_remedy(used, chosen)}, give faces = box:..., or set faces.min_face_share = 0 to let it through",
+            do=f"{_remedy(facts, used, chosen)}, give faces = box:..., "
+            "or set faces.min_face_share = 0 to let it through",
         )
     if rules.on_no_face == "fail" and not is_there.all():
         first = int(used[int(np.argmin(is_there))])
@@ -183,15 +191,31 @@ def _check_faces(
         )
 
 
-def _remedy(used: I64Array, chosen: FaceSelection) -> str:
+def _chooses_nobody(facts: Facts) -> str:
+    """Return the advice on a rule that means none of those who are there; empty where each means somebody."""
+    kinds = {part.kind for part in facts.parts if not part.tracks} if facts.people else set[str]()
+    return next((text for kind, text in _OF_OTHERS.items() if kind in kinds), "")
+
+
+def _others(facts: Facts) -> str:
+    """Return the number of others, for a message, where a rule means nobody; else nothing."""
+    people = "1 person is" if facts.people == 1 else f"up to {facts.people} people are"
+    return f"; {people} seen" if _chooses_nobody(facts) else ""
+
+
+def _remedy(facts: Facts, used: I64Array, chosen: FaceSelection) -> str:
     """Return the setting to change for faces that were left alone in most frames, or found in none."""
+    if other := _chooses_nobody(facts):
+        return other
     left_alone = {
         "Lower faces.min_face_px": chosen.too_small,
         "Raise faces.max_yaw_deg": chosen.over_yaw,
         "Lower faces.min_confidence": chosen.doubtful,
     }
     count, remedy = max((int(np.isin(used, frames).sum()), text) for text, frames in left_alone.items())
-    return remedy if count else "Lower detect.min_score"
+    if count:
+        return remedy
+    return "Make faces.pads larger" if np.isin(used, chosen.seen).any() else "Lower detect.min_score"
 
 
 def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequence, SourceClock]:

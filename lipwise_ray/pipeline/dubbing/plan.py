@@ -42,6 +42,7 @@ class DialogueFacts:
             special.
         times_s: ``[start, end)`` of each thing said; empty where that is everything.
         is_sought: The face was looked for by what is said, and may be nobody's.
+        kind: Kind of the rule.
     """
 
     rule: str
@@ -50,6 +51,7 @@ class DialogueFacts:
     voiced: BoolArray | None = None
     times_s: Times = ()
     is_sought: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Facts:
         cuts: Source frames with which a shot begins, where they are known, shape (C,).
         time_map: Times of the output by those of the used video, where that is stretched under some clips.
         window: Part of the output that is made; None for all.
+        people: Number of people among whom the rules choose, in the shot that has most.
     """
 
     index: FrameIndex
@@ -84,6 +87,7 @@ class Facts:
     cuts: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
     time_map: TimeMap | None = None
     window: OutputWindow | None = None
+    people: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.embeddings import FaceEmbeddings
-from lipwise_ray.faces.people import People, find_people
+from lipwise_ray.faces.people import People, find_people, present
 from lipwise_ray.faces.pointed import check_looked_at
 from lipwise_ray.faces.select import (
     AT,
@@ -112,7 +112,7 @@ class Planner:
         lipsync = job.spec.settings.lipsync
         sounds = Sounds(job, self._scratch, probed.job_id, probed.identity)
         audio, lines = sounds.delivered(), sounds.lines()
-        chosen, tracks, speaking = self._choose(job, probed, lines)
+        chosen, tracks, speaking, people = self._choose(job, probed, lines)
         pauses = lipsync.silence != "off"
         own = self.own_sound(job) if lipsync.silence == "original" else None
         facts = Facts(
@@ -129,6 +129,7 @@ class Planner:
                     voiced=self._spoken(job, one) if pauses or one.name else None,
                     times_s=one.times_s,
                     is_sought=_is_sought(one),
+                    kind=one.rule.kind,
                 )
                 for one, numbers in zip(lines, tracks, strict=True)
             ),
@@ -138,6 +139,7 @@ class Planner:
             cuts=self._cuts(job, probed, [line.rule for line in lines]),
             time_map=sounds.time_map,
             window=job.spec.window,
+            people=people,
         )
         plan = make_plan(facts, chosen, job.spec.settings)
         fitted = fitted_record(job, sounds.factors, plan.timeline.duration_s, sounds.slots)
@@ -178,17 +180,18 @@ class Planner:
 
     def _choose(
         self, job: JobContext, probed: Probed, lines: Sequence[Dialogue]
-    ) -> tuple[FaceSelection, list[tuple[int, ...]], SpeakingRecord | None]:
+    ) -> tuple[FaceSelection, list[tuple[int, ...]], SpeakingRecord | None, int]:
         """Return the faces to dub, the track numbers of each line, and how surely it is known who speaks.
 
-        One who speaks is dubbed only while he does, unless faces are chosen by other rules too.
+        The number is that of the people of the shot that has most. One who speaks is dubbed only while he does, unless
+        faces are chosen by other rules too.
         """
         settings, frames, rules = job.spec.settings, len(job.video.index), [line.rule for line in lines]
         shown = recipe_of(settings, job.video).canvas.shown_size
         boxes = {place: rule for place, rule in enumerate(rules) if rule.kind == BOX}
         numbers: dict[int, tuple[int, ...]] = {place: (-1 - place,) for place in boxes}
         selections = [fixed_box(rule, frames, shown, -1 - place) for place, rule in boxes.items()]
-        speaking: SpeakingRecord | None = None
+        speaking, most = None, 0
         if len(boxes) < len(rules):
             tracks = self.tracks(job, probed)
             people = self._people(job, probed, tracks)
@@ -221,8 +224,9 @@ class Planner:
             crops = crop_rules(settings, job.video.index.mean_rate)
             kinds = [rules[place].kind for place in others]
             known = people(next((kind for kind in kinds if kind in BY_PLACE), kinds[0]))
+            most = max((len(present(shot)) for shot in known.shots), default=0)
             selections.append(self._selected(tracks, known, rules, others, crops, has_turn))
-        return FaceSelection.joined(selections), [numbers[place] for place in range(len(rules))], speaking
+        return FaceSelection.joined(selections), [numbers[place] for place in range(len(rules))], speaking, most
 
     def _people(self, job: JobContext, probed: Probed, tracks: Tracks) -> Callable[[str], People]:
         """Return a function that finds the people of a video, as rules of a kind look at them.

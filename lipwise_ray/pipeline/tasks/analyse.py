@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lipwise_ray.errors import SegmentError, StorageError
+from lipwise_ray.errors import MediaError, SegmentError, StorageError
 from lipwise_ray.faces.people import find_people
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.pipeline.analysis.active_speaker import (
@@ -158,7 +158,13 @@ def _embed_portrait(
 ) -> None:
     settings, request = payload.spec.settings, context.models_for(payload, hints)
     file = context.media.local(address, image_id)
-    image = records.open_video(context.store, context.scratch, file, image_id, salvage=False, limits=settings.limits)
+    try:
+        image = records.open_video(
+            context.store, context.scratch, file, image_id, salvage=False, limits=settings.limits
+        )
+    except MediaError as error:  # what helps a row's video is no help here
+        do = "Take another image for `faces = like:IMAGE`"
+        raise MediaError(error.code, shown(address), got=error.happened, do=do) from error
     embeddings = embed_portrait(
         image.info,
         image.index,

@@ -55,6 +55,19 @@ def test_the_grid_does_not_matter() -> None:
         assert np.abs(plane_array(one, plane).astype(int) - plane_array(other, plane)).max() <= 1
 
 
+@pytest.mark.parametrize("name", ["yuva420p", "yuva444p10le"])
+def test_what_is_transparent_stays_so(name: str) -> None:
+    """The transparency of a frame is enlarged with it, whatever was in the memory before."""
+    size = Size(64, 48)
+    frame = draw_frame(ClipSpec(size=size, pixel_format=name), 3)
+    alpha = plane_array(frame, 3)
+    alpha[:] = np.linspace(0, 255 << (_canvas(size, name).format.bits - 8), size.width)
+    large = plane_array(FrameUpscaler(_nearest(64), _canvas(size, name))(frame), 3).astype(int)
+    assert large.shape == (96, 128)
+    step = int(alpha[0, 1]) - int(alpha[0, 0]) + 1
+    assert np.abs(large - np.repeat(np.repeat(alpha, 2, axis=0), 2, axis=1)).max() <= step
+
+
 @pytest.mark.slow
 def test_a_real_upscaler_keeps_the_picture(shared: Path) -> None:
     """realesr-animevideov3 enlarges a frame four times: made small again it is the same picture, without seams."""

@@ -219,6 +219,44 @@ def test_an_mp4_without_its_index_says_so(tmp_path: Path) -> None:
     assert "cut off" in str(_video_error(tmp_path / "a.mp4"))
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_photo_that_ends_too_early_is_refused(progressive: bool, tmp_path: Path) -> None:  # noqa: FBT001  # a parameter
+    """Decoders show gray in place of its end; one that lacks the mark of its end alone is whole, and so is one with
+    something after it. A small image in its header does not count.
+    """
+    path, noise = tmp_path / "a.jpg", np.random.default_rng(1).integers(0, 255, (96, 128, 3), np.uint8)
+    small = tmp_path / "small.jpg"
+    Image.fromarray(noise[:16, :16]).save(small)
+    exif = Image.Exif()
+    exif[0x927C] = small.read_bytes()
+    Image.fromarray(noise).save(path, quality=90, progressive=progressive, exif=exif)
+    data = path.read_bytes()
+    for whole in (data, data[:-2], data + b"more" * 100, data[:-2] + b"\0" * 100):
+        path.write_bytes(whole)
+        assert len(build_index(probe_video(path))) == 1
+    for share in (0.4, 0.7, 0.95):
+        path.write_bytes(data[: int(share * len(data))])
+        assert _video_error(path).code == "damaged"
+        assert len(build_index(probe_video(path), salvage=True)) == 1
+
+
+def test_a_series_with_a_photo_that_ends_too_early(tmp_path: Path) -> None:
+    """The frame is named as damaged; with salvage the one before is held."""
+    for number in range(3):
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)).save(
+            tmp_path / f"{number}.jpg", quality=90
+        )
+    (tmp_path / "1.jpg").write_bytes((tmp_path / "1.jpg").read_bytes()[:2000])
+    info = probe_video(tmp_path)
+    with (
+        VideoReader(tmp_path, info.stream_index, build_index(info)) as reader,
+        pytest.raises(MediaError, match=r"1\.jpg: the image ends before its last row"),
+    ):
+        list(reader.read_order(iter(range(3))))
+    index = build_index(info, salvage=True)
+    assert index.pts.tolist() == [0, 2]
+
+
 def test_sounds_that_cannot_be_used(tmp_path: Path) -> None:
     """No sound at all, no samples, NaN: each is told apart."""
     import wave

@@ -91,6 +91,19 @@ def test_a_box_over_a_face_is_that_face() -> None:
         _plan((_part("box:1", -1, (0, 3)), _part("box:2", -2, (2, 4))), _faces({-1: range(FRAMES), -2: range(FRAMES)}))
 
 
+def test_of_a_box_and_the_face_beneath_it_the_one_who_speaks_is_drawn() -> None:
+    """The closed lips of the other would hide his; in the pause between it is whose words are nearer."""
+    for one, other in ((1, -2), (-2, 1), (-1, -2), (-2, -1)):
+        over = _faces({one: range(FRAMES), other: range(FRAMES)})
+        plan = _plan((_part("one", one, (0, 1)), _part("other", other, (2, 4))), over)
+        assert [[face.track for face in plan.faces(number)] for number in range(FRAMES)] == [[one]] * 38 + [
+            [other]
+        ] * 62
+        beside = replace(over, face_box=np.where((over.track == other)[:, None], over.face_box + 100, over.face_box))
+        plan = _plan((_part("one", one, (0, 1)), _part("other", other, (2, 4))), beside)
+        assert all(len([*plan.faces(number)]) == 2 for number in range(FRAMES))
+
+
 def test_a_clash_where_the_face_is_not_shown_is_none() -> None:
     """Both speak, but the face is elsewhere meanwhile."""
     shown = _faces({1: range(50)})

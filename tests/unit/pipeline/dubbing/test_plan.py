@@ -264,6 +264,37 @@ def test_the_remedy_is_for_what_left_most_faces_alone(left: dict[str, int], reme
         make_plan(_facts(_index(100), 4), nobody, _settings())
 
 
+@pytest.mark.parametrize(
+    ("rule", "people", "told"),
+    [
+        (
+            "index:7",
+            2,
+            r"in 0 of 100 frames; up to 2 people are seen; .*Take a number that `lipwise-ray inspect` shows",
+        ),
+        ("index:1", 1, "1 person is seen"),
+        ("like:a.png", 3, r"up to 3 people are seen; .*Lower faces.min_likeness or take another portrait"),
+        ("index:7", 0, "Lower detect.min_score"),
+        ("like:a.png", 0, "Lower detect.min_score"),
+    ],
+)
+def test_a_rule_that_means_none_of_those_who_are_there_is_told(rule: str, people: int, told: str) -> None:
+    """The remedy is for the rule, whatever else is hardly a face; where nobody is found it is the detector's bound."""
+    nobody = _faces([])
+    if people:
+        nobody = replace(nobody, doubtful=np.arange(5, dtype=np.int64))
+    parts = (DialogueFacts(rule, (), "mel", kind=rule.split(":", maxsplit=1)[0]),)
+    with pytest.raises(FaceError, match=told):
+        make_plan(_facts(_index(100), 4, parts=parts, people=people), nobody, _settings())
+
+
+def test_pads_that_leave_nothing_of_a_face_are_told() -> None:
+    """The face was found; it is not the detector's bound."""
+    cropped = replace(_faces([]), seen=np.arange(80), seen_part=np.zeros(80, np.int64))
+    with pytest.raises(FaceError, match=r"without a crop in 80 \(faces.pads\).*Make faces.pads larger"):
+        make_plan(_facts(_index(100), 4), cropped, _settings())
+
+
 def test_faces_left_alone_are_not_missing() -> None:
     """A profile is neither skipped nor a reason to fail; a static picture is one that can be dubbed."""
     turned = replace(_faces(range(20, 100)), over_yaw=np.arange(20, dtype=np.int64))
