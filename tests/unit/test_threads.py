@@ -65,6 +65,7 @@ def test_an_interrupt_waits_for_a_thread_that_still_computes() -> None:
     code = """
 import os, signal, threading, time
 from lipwise_ray.threads import join_surely
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 at_work = threading.Thread(target=time.sleep, args=(1.5,))
 at_work.start()
 for late_s in (0.3, 0.6):
