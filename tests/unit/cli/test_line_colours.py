@@ -1,4 +1,4 @@
-"""Colours of a run's lines on a terminal."""
+"""Bars and colours of a run's lines on a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from lipwise_ray.cli.progress import BarDisplay
+from lipwise_ray.runs.progress_events import ManifestRead, RowProgress, RowsProgress
+from tests.support.waiting import until
 
 _RED, _GREEN = "\x1b[31m", "\x1b[32m"
 
@@ -46,3 +48,21 @@ def test_no_color_takes_colours_away(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = _shown(monkeypatch, "FAILED a: no")
     assert "FAILED a: no" in shown
     assert _RED not in shown
+
+
+def test_a_row_whose_frames_are_not_counted_yet_has_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of frames is shown once it is known."""
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    display = BarDisplay(as_json=False, done="rendered")
+    rows = (RowProgress("a", "probing", 0, 0, 0), RowProgress("b", "scanning", 2, 9, 0))
+    try:
+        display(ManifestRead(2))
+        display.moved(RowsProgress(rows, 0))
+        until(lambda: "2/9" in terminal.getvalue())
+    finally:
+        display.close()
+    shown = terminal.getvalue()
+    assert "0/?" in shown
+    assert "None" not in shown
