@@ -38,9 +38,7 @@ def original_clock(store: Store, job_id: str, video_id: str) -> OriginalClock | 
         video_id: Hash of its video.
     """
     plan = known_plan(store, job_id)
-    keys = (
-        layout.index(video_id, salvage=salvage) for salvage in (False, True)
-    )  # a damaged video has the latter alone
+    keys = (layout.index(video_id, salvage=salvage) for salvage in (False, True))  # salvaged videos have the latter
     index = next((found for key in keys if (found := load_file(store, key, FrameIndex.load)) is not None), None)
     if plan is None or index is None or int(plan.source.max(initial=0)) >= len(index):
         return None
